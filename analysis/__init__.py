@@ -1,0 +1,1 @@
+"""Edge energies, fronts and surfaces from arrays: pure mathematics, no Bluesky, no files."""

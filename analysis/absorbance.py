@@ -1,0 +1,67 @@
+"""Counts to absorbance, with its noise.
+
+A = -ln[(I - D)/(F - D) · t_F/t_I], Lambert-Beer; see Mu et al., Nat. Commun. 9:2810 (2018), Methods.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+
+
+def transmission(
+    sample: NDArray[np.generic],
+    flat: NDArray[np.generic],
+    dark: NDArray[np.generic] | float = 0.0,
+    *,
+    exposure_ratio: float = 1.0,
+) -> NDArray[np.float32]:
+    """Transmission (I - D)/(F - D) · t_F/t_I of one frame.
+
+    Parameters
+    ----------
+    sample, flat : (y, x) counts
+    dark : (y, x) or scalar counts
+    exposure_ratio : t_F/t_I, flat over sample exposure time
+
+    Returns
+    -------
+    (y, x) float32; NaN where sample or flat do not stand above the dark: such a pixel knows nothing.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
+    if sample.shape != flat.shape:
+        raise ValueError(f"sample frame is {sample.shape}, flat frame is {flat.shape}: they must be the same")
+    signal = sample.astype(np.float32) - np.asarray(dark, dtype=np.float32)
+    beam = flat.astype(np.float32) - np.asarray(dark, dtype=np.float32)
+    lit = (signal > 0) & (beam > 0)
+    out = np.full(signal.shape, np.nan, dtype=np.float32)
+    np.divide(signal, beam, out=out, where=lit)
+    return out * np.float32(exposure_ratio)
+
+
+def absorbance(transmitted: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Absorbance -ln T of a transmission (any shape); NaN where T is not positive and finite."""
+    out = np.full(transmitted.shape, np.nan, dtype=np.float32)
+    np.log(transmitted, out=out, where=(transmitted > 0) & np.isfinite(transmitted))
+    return -out
+
+
+def absorbance_variance(
+    absorbed: Floats, flat_counts: Floats | float, *, photons_per_count: float = 1.0
+) -> NDArray[np.float32]:
+    """Variance of the absorbance from photon statistics of the sample and the flat frame.
+
+    var A = 1/N_I + 1/N_F with N_I = N_F·exp(-A), so (1 + e^A)/N_F (first-order propagation of Poisson noise).
+
+    Parameters
+    ----------
+    absorbed : absorbance, any shape
+    flat_counts : counts of the flat above dark, broadcastable
+    photons_per_count : detected photons per camera count (1 if the camera counts photons)
+    """
+    photons = np.maximum(np.asarray(flat_counts, dtype=np.float32) * photons_per_count, 1e-6)
+    return np.asarray((1.0 + np.exp(absorbed)) / photons, dtype=np.float32)

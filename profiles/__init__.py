@@ -1,0 +1,1 @@
+"""One folder per beamline, each with a checked profile.toml."""

@@ -1,0 +1,1 @@
+"""A simulated beamline: one world model behind ophyd devices, and the plans that run on it."""
