@@ -1,8 +1,8 @@
 """The incremental edge-energy map: a frame in, map and uncertainty and state out.
 
-Baselines are linear in the frames, so six moments per pixel and window stand for all its frames; only the frames of
-the search window are kept. Hence any order, duplication or loss of frames ends at the result of the batch function
-`xanes.edge_energy` on the same frames, which is built on this class.
+A frame is filed under the number of its energy, and everything else is a function of what is on file. Hence any order,
+duplication or loss of frames ends at the result of the batch function `xanes.edge_energy` on the same frames, which is
+built on this class. Memory: one scan of frames, float32.
 """
 
 from dataclasses import dataclass
@@ -11,20 +11,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from redoxscope.analysis.xanes import Edge, Floats, half_jump
+from redoxscope.analysis.subspace import identity, learn
+from redoxscope.analysis.xanes import Edge, Floats, bridge_spectra, first_crossing, functionals
 
 NONE, PROVISIONAL, FINAL = 0, 1, 2
-_SCALE = 100.0
-"""Energies enter the moments as (E - nominal)/100 eV, which keeps the sums well conditioned."""
-
-
-@dataclass(frozen=True)
-class Baselines:
-    """The baselines of a completed scan, from which the next one starts provisionally."""
-
-    pre: NDArray[np.float64]
-    """(6, pixel) moments of the pre-edge window: n, Σx, Σx², Σ A, Σ x A, Σ var A."""
-    post: NDArray[np.float64]
+_MISSING = 0.2
+"""A pixel without valid samples in more than this part of the frames has no edge energy."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +28,15 @@ class Map:
     sigma: NDArray[np.float32]
     """One standard deviation, eV."""
     jump: NDArray[np.float32]
+    """Edge jump; NaN while the post-edge has not been seen, in this scan or an earlier one."""
     state: NDArray[np.uint8]
     """NONE, PROVISIONAL or FINAL."""
+    jump_slope: float
+    """Relative change of the jump per eV: the two baselines are not quite parallel."""
+    jump_noise: float
+    """Variance of the jump in units of that of one sample."""
+    components: int
+    """Spectral components that the spectra were folded into; 0 if they were not."""
 
 
 class EdgeMap:
@@ -51,43 +50,44 @@ class EdgeMap:
     """
 
     def __init__(self, energies: Floats, shape: tuple[int, ...], edge: Edge) -> None:
-        self.energies = np.asarray(energies, dtype=np.float64)
         self.edge = edge
         self.shape = shape
-        self.seen = np.zeros(self.energies.size, dtype=bool)
+        given = np.asarray(energies, dtype=np.float64)
+        order = np.argsort(given, kind="stable")
+        self._row = np.argsort(order)
+        self._energies = given[order]
+        self._seen = np.zeros(given.size, dtype=bool)
         pixels = int(np.prod(shape))
-        self._pre = np.zeros((6, pixels))
-        self._post = np.zeros((6, pixels))
-        members = edge.members(self.energies, edge.search)
-        members = members[np.argsort(self.energies[members], kind="stable")]
-        self._row = {int(index): row for row, index in enumerate(members)}
-        self._x = (self.energies - edge.nominal) / _SCALE
-        self._near_x = self._x[members]
-        self._near = np.full((members.size, pixels), np.nan, dtype=np.float32)
-        self._pre_members = {int(i) for i in edge.members(self.energies, edge.pre)}
-        self._post_members = {int(i) for i in edge.members(self.energies, edge.post)}
+        self._stack = np.full((given.size, pixels), np.nan, dtype=np.float32)
+        self._variance = np.zeros(pixels)
+        self._level = np.full(given.size, np.nan)
+
+    @property
+    def seen(self) -> NDArray[np.bool_]:
+        """(n,) which of the energies, in the order given, are on file."""
+        return np.asarray(self._seen[self._row])
 
     @property
     def complete(self) -> bool:
         """Whether every energy has been seen."""
-        return bool(self.seen.all())
+        return bool(self._seen.all())
 
     def update(self, index: int, absorbance: Floats, variance: Floats | float | None = None) -> bool:
-        """Take in the frame of energy number `index`; False (and no change) if it is there already.
+        """File the frame of energy number `index`; False (and no change) if it is on file already.
 
-        NaN pixels are left out. `variance` is that of the absorbance, per pixel or one number.
+        NaN pixels are samples that are missing. `variance` is that of the absorbance, per pixel or one number.
         """
-        if self.seen[index]:
+        row = self._row[index]
+        if self._seen[row]:
             return False
-        self.seen[index] = True
-        image = absorbance.reshape(-1)
-        noise = np.nan if variance is None else variance.reshape(-1) if isinstance(variance, np.ndarray) else variance
-        row = self._row.get(index)
-        if row is not None:
-            self._near[row] = image
-        for members, moments in ((self._pre_members, self._pre), (self._post_members, self._post)):
-            if index in members:
-                _add(moments, float(self._x[index]), image, noise)
+        self._seen[row] = True
+        self._stack[row] = absorbance.reshape(-1)
+        if variance is not None:
+            noise = np.broadcast_to(np.asarray(variance, dtype=np.float64), absorbance.shape).reshape(-1)
+            known = np.isfinite(noise)
+            level = float(np.median(noise[known])) if known.any() else np.nan
+            self._variance += np.where(known, noise, level)
+            self._level[row] = level
         return True
 
     def merge(self, other: Self) -> None:
@@ -95,58 +95,113 @@ class EdgeMap:
 
         Raises ValueError if both have seen the same frame.
         """
-        both = np.flatnonzero(self.seen & other.seen)
-        if both.size:
-            raise ValueError(f"frames {both.tolist()} are in both parts: each frame may count once")
-        self._pre += other._pre
-        self._post += other._post
-        for index, row in self._row.items():
-            if other.seen[index]:
-                self._near[row] = other._near[row]
-        self.seen |= other.seen
+        if np.any(self._seen & other._seen):
+            both = np.flatnonzero(self.seen & other.seen).tolist()
+            raise ValueError(f"frames {both} are in both parts: each frame may count once")
+        self._stack[other._seen] = other._stack[other._seen]
+        self._level[other._seen] = other._level[other._seen]
+        self._variance += other._variance
+        self._seen |= other._seen
 
-    def baselines(self) -> Baselines:
-        """The baselines as they are now (shared, not copied)."""
-        return Baselines(self._pre, self._post)
-
-    def result(self, *, previous: Baselines | None = None, closed: bool = False) -> Map:
+    def result(self, *, previous: Map | None = None, closed: bool = False, subspace: bool = True) -> Map:
         """The map from the frames seen so far.
 
         It is final when all frames are in, or when the scan is `closed` and no more will come. Until then a pixel is
-        provisional: the jump comes from the `previous` scan's baselines, without one from the post-edge seen so far.
+        provisional: its jump comes from the `previous` scan's map, without one from the post-edge seen so far.
         """
         final = closed or self.complete
-        pixels = self._pre.shape[1]
-        # In float64: one unit in the last place of a float32 at 8341 eV is already a meV.
-        crossing = np.empty(pixels)
-        sigma, jump, jump_sigma = (np.empty(pixels, dtype=np.float32) for _ in range(3))
-        early = not final and previous is not None
-        low, high = (previous.pre, previous.post) if early and previous is not None else (self._pre, self._post)
-        pre = self._pre if not early or all(self.seen[i] for i in self._pre_members) else low
-        half_jump(self._near, self._near_x, pre, low, high, early, crossing, sigma, jump, jump_sigma)
-        edge = self.edge
+        early = None if final else previous
+        wanted = functionals(self._energies, self._seen, self.edge, jump_known=early is not None)
+        if wanted is None or wanted.near.size < 2:
+            return self._nothing(early)
+        stack, usable = self._bridged()
+        noise = self._relative_noise()
+        components = subspace and usable.sum() > len(stack)
+        basis = learn(stack[:, usable], noise) if components else identity(len(stack))
+        seen = self._seen
+        above, jump = wanted.above[:, seen] @ basis.vectors, wanted.jump[seen] @ basis.vectors
+        jump_noise = float((((jump @ basis.fold) * noise) ** 2).sum())
+        half, half_noise = np.zeros((2, stack.shape[1]), dtype=np.float32), 0.0
+        if early is not None:
+            half[0] = 0.5 * early.jump.reshape(-1)
+            half[1] = half[0] * early.jump_slope
+            half_noise = 0.25 * early.jump_noise
+        crossing = np.empty(stack.shape[1])
+        sigma, height = (np.empty(stack.shape[1], dtype=np.float32) for _ in range(2))
+        first_crossing(
+            stack,
+            basis.fold.astype(np.float32),
+            above.astype(np.float32),
+            jump.astype(np.float32),
+            wanted.near - self.edge.nominal,
+            _spread(above @ basis.fold * noise),
+            half,
+            half_noise,
+            crossing,
+            sigma,
+            height,
+        )
+        sample = self._sample_sigma()
+        slope = 0.0
+        if early is not None:
+            height, jump_noise, slope = early.jump.reshape(-1), early.jump_noise, early.jump_slope
+        else:
+            slope = _relative_slope(2 * wanted.half_jump_line[1, seen] @ basis.projection, stack, height)
         with np.errstate(invalid="ignore"):
-            # A sigma of NaN means that no noise was given: then only the jump itself decides.
-            material = (jump > edge.min_jump) & ~(jump < edge.min_jump_over_noise * jump_sigma)
-        known = material & np.isfinite(crossing)
+            # A sample sigma of NaN means that no noise was given: then only the jump itself decides.
+            noisy = height < self.edge.min_jump_over_noise * np.sqrt(jump_noise) * sample
+            known = (height > self.edge.min_jump) & ~noisy & usable & np.isfinite(crossing)
         unknown = np.float32(np.nan)
-        energy = edge.nominal + edge.energy_offset + _SCALE * crossing
-        state = np.where(known, np.uint8(FINAL if final else PROVISIONAL), np.uint8(NONE))
+        energy = crossing + (self.edge.nominal + self.edge.energy_offset)
         return Map(
             np.where(known, energy, unknown).astype(np.float32).reshape(self.shape),
-            np.where(known, np.float32(_SCALE) * sigma, unknown).reshape(self.shape),
-            jump.reshape(self.shape),
-            state.reshape(self.shape),
+            np.where(known, sigma * sample, unknown).astype(np.float32).reshape(self.shape),
+            np.where(usable, height, unknown).astype(np.float32).reshape(self.shape),
+            np.where(known, np.uint8(FINAL if final else PROVISIONAL), np.uint8(NONE)).reshape(self.shape),
+            slope,
+            jump_noise,
+            basis.fold.shape[0] if components else 0,
         )
 
+    def _bridged(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """The frames on file with missing samples bridged, and which pixels have enough of them."""
+        stack = self._stack[self._seen]
+        missing = np.zeros(stack.shape[1], dtype=np.int32)
+        bridge_spectra(stack, missing)
+        usable = missing <= _MISSING * len(stack)
+        stack[:, ~usable] = 0.0
+        return stack, usable
 
-def _add(moments: NDArray[np.float64], x: float, image: Floats, variance: Floats | float) -> None:
-    """Add one frame to the moments of a window."""
-    valid = np.isfinite(image)
-    value = np.where(valid, image, 0.0)
-    moments[0] += valid
-    moments[1] += x * valid
-    moments[2] += x * x * valid
-    moments[3] += value
-    moments[4] += x * value
-    moments[5] += np.where(valid, variance, 0.0)
+    def _relative_noise(self) -> NDArray[np.float64]:
+        """Standard deviation of each energy's samples over that of all; ones where no noise was given."""
+        level = self._level[self._seen]
+        known = np.isfinite(level) & (level > 0)
+        if not known.any():
+            return np.ones(level.size)
+        level = np.where(known, level, level[known].mean())
+        return np.asarray(np.sqrt(level / level.mean()))
+
+    def _sample_sigma(self) -> NDArray[np.float32]:
+        """(pixel,) standard deviation of one absorbance, mean over the frames; NaN if no noise was given."""
+        given = np.isfinite(self._level).sum()
+        if given == 0:
+            return np.full(self._variance.size, np.nan, dtype=np.float32)
+        return np.sqrt(self._variance / given).astype(np.float32)
+
+    def _nothing(self, early: Map | None) -> Map:
+        blank = np.full(self.shape, np.nan, dtype=np.float32)
+        jump = blank if early is None else early.jump
+        return Map(blank, blank.copy(), jump, np.zeros(self.shape, dtype=np.uint8), 0.0, np.inf, 0)
+
+
+def _spread(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(m, 2) variance of each row of an estimator, and its covariance with the next row."""
+    return np.stack([(weights**2).sum(1), (weights * np.roll(weights, -1, axis=0)).sum(1)], axis=1)
+
+
+def _relative_slope(
+    slope_of: NDArray[np.float64], stack: NDArray[np.float32], jump: NDArray[np.float32]
+) -> float:
+    """Least-squares ratio of the jump's slope to the jump, over all pixels."""
+    total = float(jump @ jump)
+    return float(slope_of @ (stack @ jump)) / total if total > 0 else 0.0

@@ -7,11 +7,15 @@ TXM-Wizard (Liu et al., J. Synchrotron Rad. 19, 281 (2012)) and Mu et al., Nat. 
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
 from numpy.typing import ArrayLike, NDArray
+
+from redoxscope.analysis.crossing import first_crossing as first_crossing  # read here by volume.py
 
 Floats = NDArray[np.floating]
 Window = tuple[float, float]
+
+_SAME = 0.01
+"""eV; samples closer than this are of one energy, measured again."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,10 @@ class Edge:
         if e.max() < self.nominal / 100:
             raise ValueError(f"energies up to {e.max():g} look like keV: give eV, or set energy_unit = 'keV'")
         for name, window, least in (("pre", self.pre, 2), ("post", self.post, 2), ("search", self.search, 3)):
-            found = self.members(e, window).size
+            found = len(_alike(e, self.members(e, window).tolist()))
             if found < least:
                 raise ValueError(
-                    f"{found} energies in the {self.name} edge's {name} window {window[0]:g}-{window[1]:g} eV, "
+                    f"{found} different energies in the {self.name} edge's {name} window {window[0]:g}-{window[1]:g} eV, "
                     f"{least} needed: extend the scan ({e.min():g}-{e.max():g} eV) or edit the profile"
                 )
 
@@ -65,7 +69,12 @@ class EdgeEnergy:
 
 
 def edge_energy(
-    absorbance: Floats, energies: ArrayLike, edge: Edge, *, variance: ArrayLike | None = None
+    absorbance: Floats,
+    energies: ArrayLike,
+    edge: Edge,
+    *,
+    variance: ArrayLike | None = None,
+    subspace: bool = True,
 ) -> EdgeEnergy:
     """Half-jump edge energy of a whole stack.
 
@@ -76,13 +85,14 @@ def edge_energy(
     edge : windows and thresholds
     variance : absorbance variance, broadcastable to `absorbance`; without it sigma is NaN and no pixel is
         rejected for noise
+    subspace : fold the spectra into the few components that stand above the noise first (`subspace.learn`)
 
     Raises
     ------
     ValueError
         If the energies do not cover the windows, or are not one per image.
     """
-    from redoxscope.analysis.edge_map import EdgeMap
+    from redoxscope.analysis.edge_map import EdgeMap  # the batch is the accumulator, fed at once
 
     e = np.asarray(energies, dtype=np.float64)
     if absorbance.ndim < 1 or len(absorbance) != e.size:
@@ -93,73 +103,72 @@ def edge_energy(
     scan = EdgeMap(e, (int(np.prod(pixels)),), edge)
     for i, image in enumerate(absorbance):
         scan.update(i, image.reshape(-1), None if noise is None else noise[i].reshape(-1))
-    flat = scan.result()
+    flat = scan.result(subspace=subspace)
     return EdgeEnergy(*(a.reshape(pixels) for a in (flat.edge_energy, flat.sigma, flat.jump)))
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
-def _line(moments: NDArray[np.float64], p: int) -> tuple[float, float, float, float, float, float]:
-    """Least-squares line from moments (see `edge_map`): value and slope at the nominal edge, the variance of
-    one sample, and var(value), cov(value, slope), var(slope)."""
-    n, sx, sxx, sy, sxy, sv = moments[:, p]
-    det = n * sxx - sx * sx
-    if n < 2 or det <= 1e-9:
-        return np.nan, np.nan, np.nan, np.nan, np.nan, np.nan
-    slope = (n * sxy - sx * sy) / det
-    noise = sv / n
-    return (sy - slope * sx) / n, slope, noise, noise * sxx / det, -noise * sx / det, noise * n / det
+@dataclass(frozen=True)
+class Functionals:
+    """The edge's definition as linear functionals of a spectrum sampled at n energies.
 
-
-@njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def half_jump(
-    near: NDArray[np.float32],
-    x: NDArray[np.float64],
-    pre: NDArray[np.float64],
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
-    provisional: bool,
-    crossing: NDArray[np.float64],
-    sigma: NDArray[np.float32],
-    jump: NDArray[np.float32],
-    jump_sigma: NDArray[np.float32],
-) -> None:
-    """First upward crossing of A(x) through pre(x) + (high(x) - low(x))/2, pixel by pixel, in one pass.
-
-    Parameters
-    ----------
-    near : (n, pixel) absorbance in the search window, ascending in x
-    x : (n,) energies in the units and from the origin of the moments
-    pre, low, high : (6, pixel) moments of the baselines; a final map has `low` = `pre` and `high` = the post-edge,
-        a provisional one (`provisional`) takes the jump's two lines from an earlier scan
-    crossing, sigma, jump, jump_sigma : (pixel,) are filled, in units of x and of the absorbance; NaN where unknown
+    The half-jump is where `above` turns from negative to positive: A(E) - [pre(E) + (post(E) - pre(E))/2].
     """
-    n, pixels = near.shape
-    for p in prange(pixels):
-        a, b, noise, vaa, vab, vbb = _line(pre, p)
-        la, lb, _, laa, lab, lbb = _line(low, p)
-        ha, hb, high_noise, haa, hab, hbb = _line(high, p)
-        value = a + 0.5 * (ha - la)
-        slope = b + 0.5 * (hb - lb)
-        jump[p] = ha - la
-        jump_sigma[p] = np.sqrt(haa + laa)
-        found = np.nan
-        spread = np.nan
-        before = np.nan
-        x_before = np.nan
-        for i in range(n):
-            d = near[i, p] - (value + slope * x[i])
-            if not np.isfinite(d):
-                continue
-            if before < 0.0 <= d:
-                f = before / (before - d)
-                found = x_before + f * (x[i] - x_before)
-                var = 0.25 * (haa + laa + 2 * found * (hab + lab) + found * found * (hbb + lbb))
-                if provisional:
-                    var += vaa + 2 * found * vab + found * found * vbb
-                var += ((1 - f) * (1 - f) + f * f) * 0.5 * (noise + high_noise)
-                spread = np.sqrt(var) * (x[i] - x_before) / (d - before)
-                break
-            before = d
-            x_before = x[i]
-        crossing[p] = found
-        sigma[p] = spread
+
+    near: NDArray[np.float64]
+    """(m,) ascending energies of the search window, eV"""
+    above: NDArray[np.float64]
+    """(m, n)"""
+    jump: NDArray[np.float64]
+    """(n,) post-edge minus pre-edge line at the nominal edge"""
+    half_jump_line: NDArray[np.float64]
+    """(2, n) half the jump: its value at the nominal edge, and its slope per eV"""
+
+
+def functionals(
+    energies: Floats, seen: NDArray[np.bool_], edge: Edge, *, jump_known: bool = False
+) -> Functionals | None:
+    """The functionals over the energies seen so far; None while a baseline they need has fewer than two of them.
+
+    With `jump_known`, half the jump is to be subtracted by the caller and `above` is A(E) - pre(E) only.
+    """
+    n = energies.size
+    x = np.asarray(energies - edge.nominal, dtype=np.float64)
+    pre = _line(x, [i for i in edge.members(energies, edge.pre) if seen[i]])
+    post = _line(x, [i for i in edge.members(energies, edge.post) if seen[i]])
+    if pre is None or (post is None and not jump_known):
+        return None
+    half = np.zeros((2, n)) if post is None else 0.5 * (post - pre)
+    alike = _alike(x, [i for i in edge.members(energies, edge.search) if seen[i]])
+    near = np.array([x[group].mean() for group in alike])
+    above = np.zeros((len(alike), n))
+    for row, group in zip(above, alike, strict=True):
+        row[group] = 1 / len(group)
+        at = x[group].mean()
+        row -= pre[0] + at * pre[1]
+        if not jump_known:
+            row -= half[0] + at * half[1]
+    return Functionals(near + edge.nominal, above, 2 * half[0], half)
+
+
+def _alike(x: NDArray[np.float64], members: list[int]) -> list[list[int]]:
+    """The members in ascending order, repeated energies together."""
+    groups: list[list[int]] = []
+    for i in sorted(members, key=lambda i: float(x[i])):
+        if groups and x[i] - x[groups[-1][0]] < _SAME:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return groups
+
+
+def _line(x: NDArray[np.float64], members: list[int]) -> NDArray[np.float64] | None:
+    """(2, n) weights of a least-squares line: its value at x = 0, and its slope."""
+    if len(members) < 2 or np.ptp(x[members]) == 0:
+        return None
+    centre = x[members].mean()
+    spread = ((x[members] - centre) ** 2).sum()
+    weights = np.zeros((2, x.size))
+    weights[1, members] = (x[members] - centre) / spread
+    weights[0, members] = 1 / len(members)
+    weights[0] -= centre * weights[1]
+    return weights

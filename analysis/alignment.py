@@ -1,0 +1,195 @@
+"""Drift between the energies of a 3D XANES scan.
+
+All projections of one energy share a shift. It is found on all of them at once by Gauss-Newton registration
+(Lucas & Kanade, IJCAI 1981) against a mixture of images whose coefficients are fitted along with the shift: the
+contrast may change across the edge, by any factor and between the components, without pulling the shift.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+from skimage.registration import phase_cross_correlation
+
+from redoxscope.analysis.tomography import fill_missing
+
+Floats = NDArray[np.floating]
+_SMOOTH = 1.0
+"""px, standard deviation of the Gaussian under which frames are compared."""
+_MOST_ANGLES, _LEAST_ANGLES, _PIXELS = 32, 8, 2**17
+"""Angles that take part in the registration, and pixels to have together; more add time, not accuracy."""
+
+
+@dataclass(frozen=True)
+class Shifts:
+    """Drift of each energy's frames."""
+
+    shifts: NDArray[np.float64]
+    """(energy, 2) px (dy, dx): where the content of the first energy stands at this one."""
+    quality: NDArray[np.float64]
+    """(energy,) 0 to 1, correlation of the aligned frames with the mixture of the others."""
+
+
+def align_energies(
+    projections: Sequence[Floats] | Floats, *, scales: ArrayLike | None = None, components: int = 3, rounds: int = 1
+) -> Shifts:
+    """Shift of every energy relative to the first.
+
+    Parameters
+    ----------
+    projections : (energy, angle, row, col) absorbance, or a sequence of (angle, row, col); NaN where unknown
+    scales : (energy,) magnification relative to the first energy; it is undone about the detector's centre
+    components : images in the mixture: the principal components of the aligned energies
+    rounds : of alignment against that mixture, after the first one against the first energy
+
+    Raises
+    ------
+    ValueError
+        If the frames of the energies differ in shape, or the scales are not one per energy.
+    """
+    n = len(projections)
+    factors = _scales(scales, n)
+    if len({p.shape for p in projections}) != 1 or projections[0].ndim != 3:
+        raise ValueError("every energy needs the same (angle, row, col) of projections to be aligned")
+    angles = sample_angles(projections[0].shape)
+    frames = [_smooth(np.asarray(p[angles])) for p in projections]
+    first = warp(frames[0], np.zeros(2), factors[0])
+    pictures = [f.mean(axis=0) for f in frames]
+    shifts = np.zeros((n, 2))
+    quality = np.ones(n)
+    for i in range(n):
+        start = phase_cross_correlation(pictures[i], pictures[0], normalization=None, upsample_factor=4)[0]
+        shifts[i], quality[i] = _register(frames[i], first[None], start, factors[i])
+    for _ in range(rounds if n > 2 else 0):
+        shifts -= shifts[0]
+        stack = np.stack([warp(f, s, m) for f, s, m in zip(frames, shifts, factors, strict=True)])
+        mixture = _principal(stack, min(components, n - 1))
+        for i in range(n):
+            shifts[i], quality[i] = _register(frames[i], mixture, shifts[i], factors[i])
+    return Shifts(shifts - shifts[0], quality)
+
+
+def sample_angles(shape: tuple[int, ...]) -> NDArray[np.intp]:
+    """Numbers of some projections of (angle, row, col), spread over all, that stand for the rest."""
+    count = int(np.clip(_PIXELS // (shape[1] * shape[2]), _LEAST_ANGLES, _MOST_ANGLES))
+    return np.unique(np.linspace(0, shape[0] - 1, count).astype(np.intp))
+
+
+def _scales(scales: ArrayLike | None, n: int) -> Floats:
+    factors = np.ones(n) if scales is None else np.asarray(scales, dtype=np.float64)
+    if factors.shape != (n,):
+        raise ValueError(f"scales {factors.shape} for {n} energies: one magnification per energy is needed")
+    return factors
+
+
+def _smooth(frames: Floats) -> NDArray[np.float32]:
+    """Filled, smoothed, and as cubic-spline coefficients."""
+    filled = fill_missing(frames).astype(np.float32)
+    return spline_coefficients(ndimage.gaussian_filter(filled, (0, _SMOOTH, _SMOOTH), mode="nearest"))
+
+
+def _principal(stack: Floats, count: int) -> Floats:
+    """(energy, ...) → (count, ...) principal components of the energies, unit norm in the energies' space."""
+    flat = stack.reshape(len(stack), -1)
+    _, vectors = np.linalg.eigh(flat @ flat.T)
+    return np.asarray((vectors[:, ::-1].T[:count] @ flat).reshape(count, *stack.shape[1:]))
+
+
+def _register(coefficients: Floats, mixture: Floats, start: Floats, scale: float) -> tuple[Floats, float]:
+    """Shift of the frames against a mixture (component, angle, row, col), and the correlation reached."""
+    shift = np.asarray(start, dtype=np.float64).copy()
+    rows, cols = mixture.shape[-2:]
+    quality = 0.0
+    for _ in range(12):
+        frames = warp(coefficients, shift, scale)
+        # What came from outside the view says nothing.
+        inner = (slice(None), _seen(shift[0], rows), _seen(shift[1], cols))
+        slope = [np.gradient(frames, axis=axis)[inner].ravel() for axis in (1, 2)]
+        base = [m[inner].ravel() for m in mixture] + [np.ones(slope[0].size)]
+        design = np.stack([*slope, *base]).astype(np.float64)
+        target = frames[inner].ravel().astype(np.float64)
+        normal = design @ design.T
+        normal[np.diag_indices(len(normal))] *= 1 + 1e-9
+        solved = np.linalg.lstsq(normal, design @ target, rcond=None)[0]
+        # frames(shift + d) = frames + slope·d should be the mixture.
+        step = np.clip(-solved[:2], -2.0, 2.0)
+        shift += step
+        model = solved[2:] @ design[2:]
+        quality = float(np.corrcoef(model, target)[0, 1]) if target.std() > 0 and model.std() > 0 else 0.0
+        if np.abs(step).max() < 1e-3:
+            break
+    return shift, max(quality, 0.0)
+
+
+def _seen(shift: float, n: int) -> slice:
+    """Pixels that a shifted frame fills from within the view, less one at either end."""
+    low, high = 1 + max(0, int(np.ceil(-shift))), n - 1 - max(0, int(np.ceil(shift)))
+    return slice(low, high) if high - low >= n // 4 else slice(None)
+
+
+def spline_coefficients(frames: Floats) -> NDArray[np.float32]:
+    """Cubic B-spline coefficients of (..., row, col), to be evaluated by `warp`."""
+    out = ndimage.spline_filter1d(frames, 3, axis=-2, mode="mirror", output=np.float32)
+    return np.asarray(ndimage.spline_filter1d(out, 3, axis=-1, mode="mirror", output=np.float32))
+
+
+def warp(coefficients: NDArray[np.float32], shift: Floats, scale: float = 1.0) -> NDArray[np.float32]:
+    """Frames as they would be without drift and magnification, in one interpolation.
+
+    out(y, x) = frame(c + scale·(p - c) + shift), with c the centre of the frame; the border is repeated outwards.
+
+    Parameters
+    ----------
+    coefficients : (n, row, col) from `spline_coefficients`
+    shift : (dy, dx) px
+    scale : magnification of these frames
+    """
+    out = np.empty_like(coefficients)
+    _evaluate(coefficients, float(shift[0]), float(shift[1]), float(scale), out)
+    return out
+
+
+@njit(inline="always")
+def _knots(at: float, n: int, index: NDArray[np.intp], weight: NDArray[np.float32]) -> None:
+    """The four spline knots around a position, mirrored at the border, and their weights."""
+    p = min(max(at, 0.0), n - 1.0)
+    base = int(np.floor(p))
+    t = p - base
+    weight[0] = (1 - t) ** 3 / 6
+    weight[1] = (4 - 6 * t * t + 3 * t**3) / 6
+    weight[2] = (1 + 3 * t + 3 * t * t - 3 * t**3) / 6
+    weight[3] = t**3 / 6
+    for k in range(4):
+        i = abs(base - 1 + k)
+        if i > n - 1:
+            i = 2 * (n - 1) - i
+        index[k] = max(i, 0)
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _evaluate(coef: Floats, dy: float, dx: float, scale: float, out: Floats) -> None:
+    frames, rows, cols = coef.shape
+    iy = np.empty((rows, 4), dtype=np.intp)
+    ix = np.empty((cols, 4), dtype=np.intp)
+    wy = np.empty((rows, 4), dtype=np.float32)
+    wx = np.empty((cols, 4), dtype=np.float32)
+    for y in range(rows):
+        _knots(0.5 * (rows - 1) * (1 - scale) + scale * y + dy, rows, iy[y], wy[y])
+    for x in range(cols):
+        _knots(0.5 * (cols - 1) * (1 - scale) + scale * x + dx, cols, ix[x], wx[x])
+    for f in prange(frames):
+        line = np.empty(cols, dtype=np.float32)
+        for y in range(rows):
+            line[:] = 0
+            for k in range(4):
+                source = coef[f, iy[y, k]]
+                for x in range(cols):
+                    line[x] += wy[y, k] * source[x]
+            for x in range(cols):
+                s = np.float32(0.0)
+                for k in range(4):
+                    s += wx[x, k] * line[ix[x, k]]
+                out[f, y, x] = s

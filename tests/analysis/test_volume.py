@@ -1,0 +1,159 @@
+"""The edge-energy volume: planted phantoms, and the recorded 3D scan with its truth."""
+
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from redoxscope.analysis.absorbance import absorbance, transmission
+from redoxscope.analysis.tomography import reconstruct
+from redoxscope.analysis.volume import edge_volume, learn_basis
+from redoxscope.analysis.xanes import Edge
+
+DATA = Path(os.environ.get("REDOXSCOPE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data")) / "fxi_3d"
+ENERGIES = np.concatenate([np.arange(8200, 8311, 22.0), np.arange(8332, 8350.5, 1.0), np.arange(8380, 8451, 14.0)])
+ANGLES = np.arange(0, 180, 4.0)
+EDGE = Edge()
+ROWS, WIDTH, RADIUS = 24, 48, 15.0
+PHASES = (8339.4, 8341.8)
+
+
+def spectrum(half_jump):
+    """Pre-edge, arctangent step of 1 at `half_jump`, and nothing else."""
+    step = 1 / (1 + np.exp(-(ENERGIES - half_jump) / 0.8))
+    return 0.3 + step
+
+
+def cylinder(noise, seed=0, drift=None, offset=1.7):
+    """(energy, angle, row, col): a cylinder whose core (radius 8) is one phase and whose shell is the other."""
+    rng = np.random.default_rng(seed)
+    theta = np.deg2rad(ANGLES)[:, None]
+    row = np.arange(ROWS)
+    out = np.empty((ENERGIES.size, ANGLES.size, ROWS, WIDTH), dtype=np.float32)
+    old, new = (spectrum(p) for p in PHASES)
+    for i in range(ENERGIES.size):
+        dy, dx = (0.0, 0.0) if drift is None else drift[i]
+        u = np.arange(WIDTH)[None, :, None] + (np.arange(8) - 3.5) / 8 - (WIDTH - 1) / 2 - offset - dx
+        u = u - (2 * np.cos(theta) - 3 * np.sin(theta))[:, :, None]
+        outer, core = (2 * np.sqrt(np.maximum(r**2 - u**2, 0)).mean(axis=2) for r in (RADIUS, 8.0))
+        profile = np.clip(8.3 - abs(row - (ROWS - 1) / 2 - dy), 0, 1)
+        picture = 0.03 * (new[i] * (outer - core) + old[i] * core)
+        out[i] = picture[:, None, :] * profile[:, None]
+    return out + rng.normal(0, noise, out.shape).astype(np.float32)
+
+
+def truth():
+    a = np.arange(WIDTH) - (WIDTH - 1) / 2
+    distance = np.hypot(a[None, :] - 2, a[:, None] + 3)
+    return distance
+
+
+@pytest.mark.parametrize("filter_name", ["hann", "ramp"])
+def test_two_phases_are_told_apart(filter_name):
+    stages = []
+    volume = edge_volume(
+        cylinder(0.004), ENERGIES, ANGLES, EDGE, filter_name=filter_name, progress=lambda s, f: stages.append((s, f))
+    )
+    middle = volume.edge_energy[6:-6]
+    distance = truth()
+    assert np.nanmedian(middle[:, distance < 6]) == pytest.approx(PHASES[0], abs=0.06)
+    assert np.nanmedian(middle[:, (distance > 10) & (distance < 13)]) == pytest.approx(PHASES[1], abs=0.06)
+    assert np.isfinite(middle[:, distance < 14]).mean() > 0.98
+    assert np.isnan(middle[:, distance > 17]).all()
+    assert np.isnan(volume.edge_energy[0]).all()
+    assert volume.axis_offset == pytest.approx(1.7, abs=0.05)
+    assert np.abs(volume.shifts).max() < 0.05
+    assert {s for s, _ in stages} == {"align", "fold", "axis", "reconstruct"}
+    assert all(0 <= f <= 1 for _, f in stages)
+    assert volume.edge_energy.shape == (ROWS, WIDTH, WIDTH)
+    assert volume.edge_energy.dtype == volume.sigma.dtype == volume.jump.dtype == np.float32
+
+
+def test_sigma_is_the_spread_over_repetitions():
+    runs = [edge_volume(cylinder(0.01, seed), ENERGIES, ANGLES, EDGE) for seed in range(6)]
+    core = truth() < 5
+    energy = np.stack([r.edge_energy[6:-6][:, core] for r in runs])
+    spread = np.sqrt(np.nanmedian(np.var(energy, axis=0, ddof=1))) / np.sqrt(0.87)  # median of chi2_5 over 5
+    sigma = np.nanmedian(np.stack([r.sigma[6:-6][:, core] for r in runs]))
+    assert sigma == pytest.approx(spread, rel=0.2)
+
+
+def test_drift_between_energies_is_undone():
+    drift = np.random.default_rng(4).uniform(-2, 2, (ENERGIES.size, 2))
+    drift[0] = 0
+    volume = edge_volume(cylinder(0.004, drift=drift), ENERGIES, ANGLES, EDGE)
+    assert np.sqrt(np.mean((volume.shifts - drift) ** 2)) < 0.1
+    assert np.nanmedian(volume.edge_energy[8:-8][:, truth() < 6]) == pytest.approx(PHASES[0], abs=0.08)
+
+
+def test_dead_pixels_bad_frames_and_a_lost_energy_do_no_harm():
+    projections = cylinder(0.004)
+    projections[:, :, 9, 20] = np.nan
+    projections[5, 7] = np.nan
+    projections[11] = np.nan
+    volume = edge_volume(projections, ENERGIES, ANGLES, EDGE)
+    assert np.isnan(volume.shifts[11]).all()
+    assert volume.shift_quality[11] == 0
+    error = volume.edge_energy[6:-6][:, truth() < 6] - PHASES[0]
+    assert np.nanmedian(np.abs(error)) < 0.1
+
+
+def test_rows_that_drift_takes_out_of_view_are_left_out_where_the_rest_does_not_tell():
+    drift = np.zeros((ENERGIES.size, 2))
+    drift[-6:, 0] = 5.0  # the whole post-edge
+    volume = edge_volume(cylinder(0.004, drift=drift), ENERGIES, ANGLES, EDGE)
+    assert np.isnan(volume.edge_energy[-5:]).all()
+    assert np.isfinite(volume.edge_energy[8:-6][:, truth() < 12]).mean() > 0.98
+
+
+def test_few_counts_leave_a_particle_with_an_honest_sigma():
+    volume = edge_volume(cylinder(0.08), ENERGIES, ANGLES, EDGE)
+    distance = truth()
+    assert np.isfinite(volume.edge_energy[6:-6][:, distance < 13]).mean() > 0.9
+    assert np.isfinite(volume.edge_energy[6:-6][:, distance > 18]).mean() < 0.02
+    for inside, phase in ((distance < 5, PHASES[0]), ((distance > 10.5) & (distance < 12), PHASES[1])):
+        pull = (volume.edge_energy - phase)[6:-6][:, inside] / volume.sigma[6:-6][:, inside]
+        assert np.nanpercentile(np.abs(pull), 68) == pytest.approx(1.0, abs=0.25)
+
+
+def test_a_scan_that_gives_no_edge_energy_is_refused():
+    with pytest.raises(ValueError, match="post window"):
+        edge_volume(cylinder(0.0)[:20], ENERGIES[:20], ANGLES, EDGE)
+    with pytest.raises(ValueError, match="one per energy"):
+        edge_volume(cylinder(0.0)[:3], ENERGIES, ANGLES, EDGE)
+
+
+def test_folding_commutes_with_reconstruction():
+    projections = cylinder(0.01)
+    still = np.zeros((ENERGIES.size, 2))
+    basis = learn_basis(list(projections), still, np.ones(ENERGIES.size))
+    np.testing.assert_allclose(basis @ basis.T, np.eye(len(basis)), atol=1e-5)
+    folded = np.tensordot(basis, projections, axes=1).astype(np.float32)
+    before = reconstruct(folded, ANGLES, 1.7)[:, 9:11]
+    after = np.tensordot(basis, reconstruct(projections, ANGLES, 1.7)[:, 9:11], axes=1)
+    assert np.abs(before - after).max() < 1e-3 * np.abs(after).max()
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is absent (set REDOXSCOPE_TEST_DATA)")
+def test_the_recorded_scan_against_its_truth():
+    known = np.load(DATA / "truth.npz")
+    projections, energies = [], []
+    for path in sorted(DATA.glob("fly_scan_id_*.h5")):
+        with h5py.File(path) as file:
+            dark, flat = file["img_dark"][()].mean(axis=0), file["img_bkg"][()].mean(axis=0)
+            frames = file["img_tomo"][()]
+            projections.append(np.stack([absorbance(transmission(f, flat, dark)) for f in frames]))
+            energies.append(1e3 * float(file["X_eng"][()]))
+            angles = file["angle"][()]
+    volume = edge_volume(projections, energies, angles, EDGE)
+    n, wide = known["inside"].shape[-1], volume.edge_energy.shape[-1]
+    crop = slice((wide - n) // 2, (wide + n) // 2)
+    error = (volume.edge_energy[:, crop, crop] - known["edge_energy"])[known["inside"]]
+    assert np.isfinite(error).mean() > 0.98
+    assert np.nanmedian(np.abs(error)) <= 0.17
+    assert np.nanpercentile(np.abs(error), 95) <= 0.65
+    assert np.isfinite(volume.edge_energy).sum() < 1.05 * known["inside"].sum()
+    assert np.sqrt(np.mean((volume.shifts - known["drift"]) ** 2)) <= 0.05
+    assert volume.axis_offset == pytest.approx(float(known["axis"]), abs=0.05)
