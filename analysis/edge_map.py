@@ -11,12 +11,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from redoxscope.analysis.subspace import identity, learn
-from redoxscope.analysis.xanes import Edge, Floats, bridge_spectra, first_crossing, functionals
+from redoxscope.analysis.crossing import bridge_spectra, first_crossing
+from redoxscope.analysis.subspace import Basis, identity, learn, misfits
+from redoxscope.analysis.xanes import Edge, Floats, Functionals, functionals
 
 NONE, PROVISIONAL, FINAL = 0, 1, 2
-_MISSING = 0.2
-"""A pixel without valid samples in more than this part of the frames has no edge energy."""
+_MISSING = 0.3
+"""A pixel without valid samples in more than this part of a window's frames has no edge energy."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Map:
     """Variance of the jump in units of that of one sample."""
     components: int
     """Spectral components that the spectra were folded into; 0 if they were not."""
+    misfits: int
+    """Pixels whose spectrum these do not describe: they were evaluated without."""
 
 
 class EdgeMap:
@@ -57,6 +60,7 @@ class EdgeMap:
         self._row = np.argsort(order)
         self._energies = given[order]
         self._seen = np.zeros(given.size, dtype=bool)
+        self._blank = np.zeros(given.size, dtype=bool)
         pixels = int(np.prod(shape))
         self._stack = np.full((given.size, pixels), np.nan, dtype=np.float32)
         self._variance = np.zeros(pixels)
@@ -75,14 +79,16 @@ class EdgeMap:
     def update(self, index: int, absorbance: Floats, variance: Floats | float | None = None) -> bool:
         """File the frame of energy number `index`; False (and no change) if it is on file already.
 
-        NaN pixels are samples that are missing. `variance` is that of the absorbance, per pixel or one number.
+        NaN pixels are samples that are missing; a frame of nothing else counts as seen, and is left out. `variance`
+        is that of the absorbance, per pixel or one number.
         """
         row = self._row[index]
         if self._seen[row]:
             return False
         self._seen[row] = True
         self._stack[row] = absorbance.reshape(-1)
-        if variance is not None:
+        self._blank[row] = not np.isfinite(self._stack[row]).any()
+        if variance is not None and not self._blank[row]:
             noise = np.broadcast_to(np.asarray(variance, dtype=np.float64), absorbance.shape).reshape(-1)
             known = np.isfinite(noise)
             level = float(np.median(noise[known])) if known.any() else np.nan
@@ -102,6 +108,7 @@ class EdgeMap:
         self._level[other._seen] = other._level[other._seen]
         self._variance += other._variance
         self._seen |= other._seen
+        self._blank |= other._blank
 
     def result(self, *, previous: Map | None = None, closed: bool = False, subspace: bool = True) -> Map:
         """The map from the frames seen so far.
@@ -111,45 +118,32 @@ class EdgeMap:
         """
         final = closed or self.complete
         early = None if final else previous
-        wanted = functionals(self._energies, self._seen, self.edge, jump_known=early is not None)
+        filed = self._seen & ~self._blank
+        wanted = functionals(self._energies, filed, self.edge, jump_known=early is not None)
         if wanted is None or wanted.near.size < 2:
             return self._nothing(early)
-        stack, usable = self._bridged()
-        noise = self._relative_noise()
+        stack, usable = self._bridged(filed)
+        noise, sample = self._relative_noise(filed), self._sample_sigma()
+        solve = _Solver(wanted, filed, self.edge.nominal, noise, early)
         components = subspace and usable.sum() > len(stack)
         basis = learn(stack[:, usable], noise) if components else identity(len(stack))
-        seen = self._seen
-        above, jump = wanted.above[:, seen] @ basis.vectors, wanted.jump[seen] @ basis.vectors
-        jump_noise = float((((jump @ basis.fold) * noise) ** 2).sum())
-        half, half_noise = np.zeros((2, stack.shape[1]), dtype=np.float32), 0.0
-        if early is not None:
-            half[0] = 0.5 * early.jump.reshape(-1)
-            half[1] = half[0] * early.jump_slope
-            half_noise = 0.25 * early.jump_noise
-        crossing = np.empty(stack.shape[1])
-        sigma, height = (np.empty(stack.shape[1], dtype=np.float32) for _ in range(2))
-        first_crossing(
-            stack,
-            basis.fold.astype(np.float32),
-            above.astype(np.float32),
-            jump.astype(np.float32),
-            wanted.near - self.edge.nominal,
-            _spread(above @ basis.fold * noise),
-            half,
-            half_noise,
-            crossing,
-            sigma,
-            height,
-        )
-        sample = self._sample_sigma()
+        crossing, sigma, height, jump_noise = solve(stack, basis, slice(None), smooth=components)
+        height_noise = np.full(height.size, jump_noise, dtype=np.float32)
+        strange = misfits(stack, basis, noise, sample, usable) if components else np.empty(0, dtype=np.intp)
+        if strange.size:
+            plain = identity(len(stack))
+            own = solve(np.ascontiguousarray(stack[:, strange]), plain, strange, smooth=False)
+            crossing[strange], sigma[strange], height[strange], height_noise[strange] = own
         slope = 0.0
         if early is not None:
             height, jump_noise, slope = early.jump.reshape(-1), early.jump_noise, early.jump_slope
+            height_noise[:] = jump_noise
         else:
-            slope = _relative_slope(2 * wanted.half_jump_line[1, seen] @ basis.projection, stack, height)
+            slope_of = 2 * wanted.half_jump_line[1, filed]
+            slope = _relative_slope(slope_of @ basis.projection, stack, height)
         with np.errstate(invalid="ignore"):
             # A sample sigma of NaN means that no noise was given: then only the jump itself decides.
-            noisy = height < self.edge.min_jump_over_noise * np.sqrt(jump_noise) * sample
+            noisy = height < self.edge.min_jump_over_noise * np.sqrt(height_noise) * sample
             known = (height > self.edge.min_jump) & ~noisy & usable & np.isfinite(crossing)
         unknown = np.float32(np.nan)
         energy = crossing + (self.edge.nominal + self.edge.energy_offset)
@@ -161,20 +155,24 @@ class EdgeMap:
             slope,
             jump_noise,
             basis.fold.shape[0] if components else 0,
+            strange.size,
         )
 
-    def _bridged(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def _bridged(self, filed: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """The frames on file with missing samples bridged, and which pixels have enough of them."""
-        stack = self._stack[self._seen]
-        missing = np.zeros(stack.shape[1], dtype=np.int32)
-        bridge_spectra(stack, missing)
-        usable = missing <= _MISSING * len(stack)
-        stack[:, ~usable] = 0.0
+        stack = self._stack[filed]
+        energies = self._energies[filed]
+        windows = np.zeros((3, len(stack)), dtype=bool)
+        for window, limits in zip(windows, (self.edge.pre, self.edge.search, self.edge.post), strict=True):
+            window[self.edge.members(energies, limits)] = True
+        missing = np.empty((3, stack.shape[1]), dtype=np.int32)
+        bridge_spectra(stack, windows, missing)
+        usable = (missing <= _MISSING * windows.sum(1)[:, None]).all(axis=0)
         return stack, usable
 
-    def _relative_noise(self) -> NDArray[np.float64]:
+    def _relative_noise(self, filed: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Standard deviation of each energy's samples over that of all; ones where no noise was given."""
-        level = self._level[self._seen]
+        level = self._level[filed]
         known = np.isfinite(level) & (level > 0)
         if not known.any():
             return np.ones(level.size)
@@ -186,17 +184,65 @@ class EdgeMap:
         given = np.isfinite(self._level).sum()
         if given == 0:
             return np.full(self._variance.size, np.nan, dtype=np.float32)
-        return np.sqrt(self._variance / given).astype(np.float32)
+        return np.asarray(np.sqrt(self._variance / given), dtype=np.float32)
 
     def _nothing(self, early: Map | None) -> Map:
         blank = np.full(self.shape, np.nan, dtype=np.float32)
         jump = blank if early is None else early.jump
-        return Map(blank, blank.copy(), jump, np.zeros(self.shape, dtype=np.uint8), 0.0, np.inf, 0)
+        return Map(blank, blank.copy(), jump, np.zeros(self.shape, dtype=np.uint8), 0.0, np.inf, 0, 0)
 
 
-def _spread(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(m, 2) variance of each row of an estimator, and its covariance with the next row."""
-    return np.stack([(weights**2).sum(1), (weights * np.roll(weights, -1, axis=0)).sum(1)], axis=1)
+class _Solver:
+    """Finds the crossing of spectra, folded into a basis, by one definition of the edge."""
+
+    def __init__(
+        self,
+        wanted: Functionals,
+        filed: NDArray[np.bool_],
+        nominal: float,
+        noise: NDArray[np.float64],
+        early: Map | None,
+    ) -> None:
+        self._above, self._jump = wanted.above[:, filed], wanted.jump[filed]
+        self._x = wanted.near - nominal
+        self._noise = noise
+        self._early = early
+
+    def __call__(
+        self, stack: NDArray[np.float32], basis: Basis, pick: slice | NDArray[np.intp], *, smooth: bool
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32], float]:
+        """Crossing, its sigma in units of the samples', jump, and its variance in units of the samples'.
+
+        `stack` are the spectra of the pixels `pick`.
+        """
+        pixels = stack.shape[1]
+        above, jump = self._above @ basis.vectors, self._jump @ basis.vectors
+        half, half_noise = np.zeros((2, pixels), dtype=np.float32), 0.0
+        if self._early is not None:
+            half[0] = 0.5 * self._early.jump.reshape(-1)[pick]
+            half[1] = half[0] * self._early.jump_slope
+            half_noise = 0.25 * self._early.jump_noise
+        crossing = np.empty(pixels)
+        sigma, height = (np.empty(pixels, dtype=np.float32) for _ in range(2))
+        first_crossing(
+            stack,
+            basis.fold.astype(np.float32),
+            above.astype(np.float32),
+            jump.astype(np.float32),
+            self._x,
+            _spread(above @ basis.fold * self._noise, 4 if smooth else 2),
+            half,
+            half_noise,
+            crossing,
+            sigma,
+            height,
+        )
+        return crossing, sigma, height, float((((jump @ basis.fold) * self._noise) ** 2).sum())
+
+
+def _spread(weights: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    """(m, width) covariance of each row of an estimator with itself and the next rows."""
+    return np.stack([(weights * np.roll(weights, -k, axis=0)).sum(1) for k in range(width)], axis=1)
 
 
 def _relative_slope(

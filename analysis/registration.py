@@ -8,8 +8,9 @@ the contrast as a free factor, and weighs as much as it knows. On frames of low 
 which finds nothing there (tests/analysis/test_registration.py compares them).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +72,24 @@ class Registration:
             self._first = self._current
         self._previous = self._current
         self._current = {}
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """What the next scan needs to know, as plain arrays: of the first scan and of the previous one."""
+        out: dict[str, NDArray[np.generic]] = {}
+        for name, scan in (("first", self._first), ("previous", self._previous)):
+            if scan:
+                out[f"{name}_index"] = np.array(sorted(scan))
+                out[f"{name}_band"] = np.stack([scan[i].band for i in sorted(scan)])
+                out[f"{name}_shift"] = np.array([scan[i].shift for i in sorted(scan)])
+        return out
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take up where the registration that gave `arrays` was."""
+        scans: list[dict[int, _Placed]] = []
+        for name in ("first", "previous"):
+            parts = (arrays[f"{name}_{part}"] for part in ("index", "band", "shift")) if f"{name}_index" in arrays else ()
+            scans.append({int(i): _Placed(band, (float(y), float(x))) for i, band, (y, x) in zip(*parts, strict=True)})
+        self._first, self._previous = scans
 
     def restart_scan(self) -> None:
         """Forget the frames of the current scan, to place them anew."""

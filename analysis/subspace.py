@@ -9,10 +9,13 @@ components from the noise's largest eigenvalue (Marchenko & Pastur, Math. USSR S
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit, prange
 from numpy.typing import NDArray
 
 _LEARNERS = 40_000
 """A basis is learnt from about this many pixels."""
+_MISFIT = 6.0
+"""A pixel is a misfit if its residual exceeds the common one by this many standard deviations of pure noise."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,62 @@ def learn(
     rank = int(np.clip((value > limit).sum(), min(least, n), min(most, n)))
     kept = vector[:, :rank]
     return Basis(kept * noise[:, None], kept.T / noise)
+
+
+def misfits(
+    spectra: NDArray[np.float32],
+    basis: Basis,
+    noise: NDArray[np.floating],
+    sample: NDArray[np.floating],
+    usable: NDArray[np.bool_],
+) -> NDArray[np.intp]:
+    """Indices of the pixels whose spectra the basis does not describe: a rare phase would be pulled to the common ones.
+
+    Parameters
+    ----------
+    spectra : (n, pixel) absorbance without NaN
+    noise : (n,) as for `learn`, which made the basis
+    sample : (pixel,) standard deviation of one sample; NaN where unknown
+    usable : (pixel,) pixels to look at
+    """
+    n, terms = basis.vectors.shape
+    residual = np.empty(spectra.shape[1], dtype=np.float32)
+    whiten = (1 / noise).astype(np.float32)
+    _residual(spectra, whiten, (basis.fold * noise).astype(np.float32), residual)
+    excess = residual / np.where(np.isfinite(sample) & (sample > 0), sample, 1.0) ** 2
+    # The noise may be known up to a factor only: the common pixels tell it.
+    limit = np.median(excess[usable]) * (1 + _MISFIT * np.sqrt(2 / max(n - terms, 1)))
+    return np.flatnonzero(usable & (excess > limit))
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _residual(
+    spectra: NDArray[np.float32],
+    whiten: NDArray[np.float32],
+    fold: NDArray[np.float32],
+    residual: NDArray[np.float32],
+) -> None:
+    """Sum of squares of the whitened spectra minus that of their coefficients, pixel by pixel."""
+    n, pixels = spectra.shape
+    terms = fold.shape[0]
+    block = 256
+    for b in prange((pixels + block - 1) // block):
+        low = b * block
+        size = min(pixels, low + block) - low
+        c = np.zeros((terms, size), dtype=np.float32)
+        total = np.zeros(size, dtype=np.float64)
+        for i in range(n):
+            for p in range(size):
+                total[p] += (whiten[i] * spectra[i, low + p]) ** 2
+            for k in range(terms):
+                w = fold[k, i] * whiten[i]
+                for p in range(size):
+                    c[k, p] += w * spectra[i, low + p]
+        for k in range(terms):
+            for p in range(size):
+                total[p] -= np.float64(c[k, p]) ** 2
+        for p in range(size):
+            residual[low + p] = total[p]
 
 
 def identity(n: int) -> Basis:

@@ -163,7 +163,7 @@ def _alike(x: NDArray[np.float64], members: list[int]) -> list[list[int]]:
 
 def _line(x: NDArray[np.float64], members: list[int]) -> NDArray[np.float64] | None:
     """(2, n) weights of a least-squares line: its value at x = 0, and its slope."""
-    if len(members) < 2 or np.ptp(x[members]) == 0:
+    if len(members) < 2 or np.ptp(x[members]) < _SAME:
         return None
     centre = x[members].mean()
     spread = ((x[members] - centre) ** 2).sum()

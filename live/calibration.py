@@ -1,0 +1,121 @@
+"""Darks and flats of a run, and with them a frame's absorbance."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redoxscope.analysis.absorbance import absorbance, absorbance_variance, transmission
+from redoxscope.live.frames import Frame, FrameError
+from redoxscope.live.profile import Camera
+
+SAME_ENERGY = 0.25
+"""Frames closer than this in energy, eV, belong together."""
+_LEAST_LIT = 0.5
+"""A frame with fewer pixels above the dark knows nothing."""
+
+
+@dataclass(frozen=True)
+class Absorbance:
+    """A frame's absorbance and its variance, (y, x); the variance is None where no counts are known."""
+
+    value: NDArray[np.float32]
+    variance: NDArray[np.float32] | None
+
+
+class Calibration:
+    """The darks and flats of one run; their pixels are read when a frame needs them."""
+
+    def __init__(self, camera: Camera) -> None:
+        self._camera = camera
+        self._darks: list[Frame] = []
+        self._flats: list[Frame] = []
+        self._dark: NDArray[np.float32] | None = None
+        self._mean: tuple[float, int, NDArray[np.float32]] | None = None
+
+    def add(self, frame: Frame) -> None:
+        """File a dark or a flat."""
+        if frame.kind == "dark":
+            self._darks.append(frame)
+            self._dark = None
+        else:
+            self._flats.append(frame)
+
+    def flats_at(self, energy: float) -> list[Frame]:
+        """The flats of an energy (eV)."""
+        return [f for f in self._flats if abs(f.energy - energy) < SAME_ENERGY]
+
+    def absorbance(self, frame: Frame) -> Absorbance:
+        """Absorbance of a sample frame, with the flats of its energy, or of the nearest one that has some.
+
+        Raises FrameError if the frame, or every flat, cannot be read or holds no image.
+        """
+        pixels = frame.read()
+        saturated = None if self._camera.saturation is None else pixels >= self._camera.saturation
+        flat = self._flat(frame.energy, required=not frame.transmission)
+        dark = self._mean_dark()
+        if frame.transmission:
+            passed = pixels.astype(np.float32)
+        else:
+            assert flat is not None
+            ratio = self._exposure_ratio(frame)
+            try:
+                passed = transmission(pixels, flat, 0.0 if dark is None else dark, exposure_ratio=ratio)
+            except ValueError as error:
+                raise FrameError(f"frame {frame.index} of run {frame.run}: {error}") from error
+        if saturated is not None:
+            passed = np.where(saturated, np.float32(np.nan), passed)
+        value = absorbance(passed)
+        if np.isfinite(value).mean() < _LEAST_LIT:
+            raise FrameError(f"frame {frame.index} of run {frame.run} at {frame.energy:g} eV holds no image")
+        if flat is None:
+            return Absorbance(value, None)
+        counts = flat if dark is None else flat - dark
+        return Absorbance(value, absorbance_variance(value, counts, photons_per_count=self._camera.photons_per_count))
+
+    def _mean_dark(self) -> NDArray[np.float32] | None:
+        if self._dark is None and self._darks:
+            self._dark = _mean(self._darks)
+        return self._dark
+
+    def _flat(self, energy: float, *, required: bool) -> NDArray[np.float32] | None:
+        """Mean flat at the nearest energy whose flats can be read."""
+        near = sorted({f.energy for f in self._flats}, key=lambda e: abs(e - energy))
+        for candidate in near:
+            flats = self.flats_at(candidate)
+            if self._mean is not None and self._mean[:2] == (candidate, len(flats)):
+                return self._mean[2]
+            mean = _mean(flats)
+            if mean is not None:
+                self._mean = (candidate, len(flats), mean)
+                return mean
+        if required:
+            raise FrameError(f"no readable flat for the frame at {energy:g} eV: the plan must take flats")
+        return None
+
+    def _exposure_ratio(self, frame: Frame) -> float:
+        """t_F/t_I, from flats at the frame's energy; 1 where either is not recorded."""
+        flats = self.flats_at(frame.energy) or self._flats
+        ratio = flats[0].exposure / frame.exposure if flats and frame.exposure else np.nan
+        return float(ratio) if np.isfinite(ratio) and ratio > 0 else 1.0
+
+
+def _mean(frames: list[Frame]) -> NDArray[np.float32] | None:
+    """Mean of those frames that can be read and are not blank; None if none can."""
+    total: NDArray[np.float32] | None = None
+    count = 0
+    for frame in frames:
+        try:
+            pixels = frame.read().astype(np.float32)
+        except FrameError:
+            continue
+        if frame.kind == "flat" and not pixels.any():
+            continue
+        if total is None:
+            total = pixels
+        elif total.shape == pixels.shape:
+            total = total + pixels
+        else:
+            continue
+        count += 1
+    return None if total is None else total / np.float32(count)

@@ -1,0 +1,174 @@
+"""The command line: `redoxscope COMMAND`, with the exit statuses of the contract."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from redoxscope.live.errors import UserError
+
+INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """Bad usage is one line on stderr and status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see `{self.prog} --help`")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command; returns the exit status: 0 done, 2 bad usage or unreadable input, 130 Ctrl-C, 1 anything else."""
+    debug = "--debug" in arguments
+    try:
+        options = _parser().parse_args(arguments)
+        logging.basicConfig(level=logging.INFO if debug else logging.ERROR, format="%(name)s: %(message)s")
+        # A polite kill is a Ctrl-C: what there is gets stored.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        return int(options.run(options) or 0)
+    except UserError as error:
+        if debug:
+            raise
+        print(f"redoxscope: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output (head, say) has gone.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if debug:
+            raise
+        print(f"redoxscope: {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="redoxscope", description="Live chemical imaging for X-ray microscopes.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    demo = _command(commands, "demo", _demo, "the main job on the simulated beamline, with nothing but this machine")
+    demo.add_argument("--quick", action="store_true", help="a small particle: done within 90 s on 2 cores")
+    demo.add_argument("--seed", type=_seed, default=0, help="another particle")
+    _no_view(demo)
+
+    monitor = _command(commands, "monitor", _monitor, "watch a beamline")
+    _profile(monitor, "simulated")
+    monitor.add_argument("--listen", metavar="ADDR", default=None, help="0MQ address to take documents at")
+    monitor.add_argument("--tiled", metavar="URI", help="a Tiled server that is there, instead of our own")
+    _no_view(monitor)
+
+    simulate = _command(commands, "simulate", _simulate, "the simulated beamline alone, publishing documents")
+    simulate.add_argument("--publish", metavar="ADDR", default=None, help="0MQ address of the monitor")
+    simulate.add_argument("--fault", metavar="KIND", action="append", default=[], nargs="+", help="what goes wrong")
+    simulate.add_argument("--quick", action="store_true", help="a small particle and few scans")
+    simulate.add_argument("--inline", action="store_true", help="frames in the documents instead of in HDF5 files")
+    simulate.add_argument("--seed", type=_seed, default=0, help="another particle")
+    simulate.add_argument("--real-time", type=float, metavar="X", help="simulated seconds per real second")
+    simulate.add_argument("--truth", type=Path, metavar="FILE.h5", help="write the truth at the time of every scan")
+
+    replay = _command(commands, "replay", _replay, "recorded scans through the same monitor")
+    replay.add_argument("source", metavar="SOURCE", help="a file or folder, or tiled:URI of a recorded run")
+    _profile(replay, None)
+    replay.add_argument("--speed", type=_speed, default=None, metavar="X|max", help="times real time; max by default")
+    _no_view(replay)
+
+    _command(commands, "runs", _runs, "list what is stored")
+    export = _command(commands, "export", _export, "write one series to an HDF5 (NeXus) file")
+    export.add_argument("series", metavar="SERIES", help="its name, the beginning of it, or latest")
+    export.add_argument("file", metavar="FILE.h5", type=Path)
+    return parser
+
+
+def _command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser.add_argument("--data", type=Path, metavar="DIR", default=None, help="where everything is kept")
+    parser.add_argument("--debug", action="store_true", help="tracebacks and a log on stderr")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _profile(parser: argparse.ArgumentParser, default: str | None) -> None:
+    parser.add_argument("--profile", metavar="NAME|FILE", default=default, help="what is peculiar to the beamline")
+
+
+def _no_view(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-view", action="store_true", help="without the page in the browser")
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError("a seed is 0 or more")
+    return value
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError("a speed is larger than 0, or max")
+    return value
+
+
+def data_folder(given: Path | None) -> Path:
+    """DIR of the contract."""
+    return given or Path(os.environ.get("REDOXSCOPE_DATA") or "redoxscope-data")
+
+
+# Each command imports what it needs when it is run: `runs` should not wait for a tomography package.
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from redoxscope.live.demo import demo
+
+    return demo(data_folder(options.data), quick=options.quick, seed=options.seed)
+
+
+def _monitor(options: argparse.Namespace) -> int:
+    from redoxscope.live.profile import load_profile
+    from redoxscope.live.session import listen
+    from redoxscope.live.transport import DEFAULT_ADDRESS
+
+    profile = load_profile(options.profile)
+    return listen(data_folder(options.data), profile, options.listen or DEFAULT_ADDRESS, tiled=options.tiled)
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    from redoxscope.live.simulation import simulate
+    from redoxscope.live.transport import DEFAULT_ADDRESS
+
+    return simulate(
+        options.publish or DEFAULT_ADDRESS,
+        data_folder(options.data),
+        quick=options.quick,
+        seed=options.seed,
+        inline=options.inline,
+        faults=[kind for kinds in options.fault for kind in kinds],
+        real_time=options.real_time,
+        truth=options.truth,
+    )
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from redoxscope.live.session import replay
+
+    return replay(options.source, data_folder(options.data), profile=options.profile, speed=options.speed)
+
+
+def _runs(options: argparse.Namespace) -> int:
+    from redoxscope.live.listing import runs
+
+    return runs(data_folder(options.data))
+
+
+def _export(options: argparse.Namespace) -> int:
+    from redoxscope.live.listing import export_series
+
+    return export_series(data_folder(options.data), options.series, options.file)

@@ -1,0 +1,95 @@
+"""One camera frame: what the documents say of it, and where its pixels are."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+Kind = Literal["sample", "flat", "dark"]
+_OPEN_FILES = 8
+
+
+class FrameError(Exception):
+    """A frame's pixels cannot be had, now (the file is being written) or ever; the message says why."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame of a run, its pixels unread."""
+
+    run: str
+    """Start uid."""
+    kind: Kind
+    index: int
+    """Number of the event in its stream, from 0."""
+    energy: float
+    """eV; NaN if not recorded (darks)."""
+    angle: float
+    """Degrees; NaN if not recorded."""
+    time: float
+    """Seconds since the epoch, by the data."""
+    temperature: float
+    """°C; NaN if not recorded."""
+    exposure: float
+    """s; NaN if not recorded."""
+    transmission: bool
+    """Whether the pixels are a transmission already, not counts."""
+    read: Callable[[], NDArray[np.generic]] = field(repr=False, compare=False)
+    """(y, x) pixels, or FrameError; several exposures of one event are averaged."""
+
+
+class FrameFiles:
+    """HDF5 files with frames, a few of them held open, also while a detector is writing them (SWMR)."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[Path, h5py.File] = OrderedDict()
+
+    def read(self, path: Path, dataset: str, start: int, count: int) -> NDArray[np.generic]:
+        """Mean of `count` frames from number `start` of a dataset (frame, y, x) or (y, x).
+
+        Raises FrameError, naming file and frame.
+        """
+        try:
+            data = self._file(path)[dataset]
+            if not isinstance(data, h5py.Dataset):
+                raise FrameError(f"{path}: {dataset} is not a dataset")
+            if data.ndim == 2:
+                return np.asarray(data[()])
+            if start + count > data.shape[0]:
+                data.id.refresh()
+            if start + count > data.shape[0]:
+                raise FrameError(f"{path}: frame {start + count - 1} of {dataset} is not there ({data.shape[0]} frames)")
+            frames = data[start : start + count]
+            return np.asarray(frames[0] if count == 1 else frames.mean(axis=0, dtype=np.float32))
+        except (OSError, KeyError, RuntimeError) as error:
+            self.forget(path)
+            raise FrameError(f"{path}: frame {start} of {dataset}: {error}") from error
+
+    def forget(self, path: Path) -> None:
+        """Close a file, to open it anew the next time."""
+        held = self._open.pop(path, None)
+        if held is not None:
+            held.close()
+
+    def close(self) -> None:
+        """Close all files."""
+        for path in list(self._open):
+            self.forget(path)
+
+    def _file(self, path: Path) -> h5py.File:
+        if path in self._open:
+            self._open.move_to_end(path)
+            return self._open[path]
+        while len(self._open) >= _OPEN_FILES:
+            self.forget(next(iter(self._open)))
+        try:
+            opened = h5py.File(path, "r", libver="latest", swmr=True)
+        except (OSError, ValueError):
+            opened = h5py.File(path, "r")
+        self._open[path] = opened
+        return opened

@@ -1,0 +1,45 @@
+"""`redoxscope runs` and `redoxscope export`: what is stored, from the files alone."""
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from redoxscope.live.errors import UserError
+from redoxscope.live.export import export
+from redoxscope.live.series_folder import find_series, list_series
+
+
+def runs(data: Path) -> int:
+    """Print a line per series."""
+    if not data.is_dir():
+        raise UserError(f"{data}: there is no such data folder; give --data DIR or set REDOXSCOPE_DATA")
+    table = Table("series", "begun", "scans", "3D", "frames used/expected", "bad", "source", box=None)
+    for folder in list_series(data):
+        facts = folder.facts
+        solids = "topography" if folder.has_topography else "volume" if folder.has_volume else "-"
+        begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(facts.created))
+        frames = f"{facts.frames.used}/{facts.frames.expected}"
+        table.add_row(
+            folder.name, begun, str(folder.scan_count), solids, frames, str(facts.frames.bad), facts.source
+        )
+    console = Console()
+    if table.row_count:
+        console.print(table, soft_wrap=not console.is_terminal)
+    else:
+        console.print(f"no series in {data}")
+    return 0
+
+
+def export_series(data: Path, name: str, target: Path) -> int:
+    """Write a series to an HDF5 file."""
+    if not data.is_dir():
+        raise UserError(f"{data}: there is no such data folder; give --data DIR or set REDOXSCOPE_DATA")
+    folder = find_series(data, name)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(f"exporting {folder.name}", total=1.0)
+        export(folder, target, lambda fraction: progress.update(task, completed=fraction))
+    print(target)
+    return 0

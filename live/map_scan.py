@@ -1,0 +1,258 @@
+"""One XANES scan: frames in, edge-energy map out.
+
+The path of a frame: `add` files it; as soon as its flat is there it is normalised (`calibration`), placed on the series'
+grid (`registration`), moved there in one interpolation (`resample`) and filed in the map (`edge_map`). Frames are taken in
+the order of their index. Whatever came too late for that, or could not be read or placed at once, is settled at the end:
+`close` then does the whole scan again from the frames, so that the final map does not depend on how they arrived.
+"""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redoxscope.analysis.edge_map import EdgeMap, Map
+from redoxscope.analysis.registration import Placement
+from redoxscope.analysis.resample import resample
+from redoxscope.live.calibration import Absorbance, Calibration
+from redoxscope.live.documents import RunReader
+from redoxscope.live.frames import Frame, FrameError
+from redoxscope.live.series import Series
+
+log = logging.getLogger(__name__)
+
+_ENERGY_TOLERANCE = 0.5
+"""eV between a frame's energy and the announced one."""
+_PATIENCE = 3
+"""A frame that is missing is passed over once this many later ones are ready."""
+
+_BEAM_JUMP = 1.0
+"""A frame whose median absorbance is this far from that of its neighbours was taken without the full beam."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where the frame of one energy lies."""
+
+    shift: tuple[float, float]
+    scale: float
+    quality: float
+
+
+class MapScan:
+    """Accumulates the frames of one run.
+
+    Parameters
+    ----------
+    run : its reader
+    series : which it belongs to; its registration is used and advanced
+    """
+
+    def __init__(self, run: RunReader, series: Series) -> None:
+        self.run = run
+        self.series = series
+        self.energies: NDArray[np.float64] = run.energies
+        self.placed: dict[int, Placed] = {}
+        self.bad: dict[int, str] = {}
+        """Frames that were set aside, with the reason."""
+        self._edge = series.profile.xanes_edge()
+        self._calibration = Calibration(series.profile.camera)
+        self._samples: dict[int, Frame] = {}
+        self._queue: list[int] = []
+        self._level: dict[int, float] = {}
+        self._last = -1
+        self._unsettled = False
+        self._map: EdgeMap | None = None
+
+    @property
+    def used(self) -> int:
+        """How many frames are in the map."""
+        return len(self.placed)
+
+    def add(self, frame: Frame) -> bool:
+        """Take in a frame; whether the map has changed."""
+        if frame.kind != "sample":
+            self._calibration.add(frame)
+            self._unsettled |= self._outdates(frame)
+        else:
+            slot = self._slot(frame)
+            if slot is None:
+                self.bad[frame.index] = f"{frame.energy:g} eV is not among the scan's energies"
+                return False
+            if slot in self._samples:
+                return False
+            self._samples[slot] = frame
+            if slot < self._last:
+                self._unsettled = True
+            else:
+                self._queue = sorted([*self._queue, slot])
+        before = self.used
+        while self._queue and self._take(self._queue):
+            pass
+        return self.used > before
+
+    def result(self) -> Map | None:
+        """The map as it is now; None before the first frame."""
+        if self._map is None:
+            return None
+        return self._map.result(previous=self.series.previous, subspace=self.series.profile.edge.subspace)
+
+    def close(self) -> Map | None:
+        """The final map, with all frames that came; None if none did."""
+        if self.energies.size == 0:
+            self._announce()
+        while self._queue and self._take(self._queue, ending=True):
+            pass
+        if self._unsettled:
+            self._again()
+        if self._map is None:
+            return None
+        return self._map.result(closed=True, subspace=self.series.profile.edge.subspace)
+
+    def sample_frames(self) -> Iterator[Frame]:
+        """The frames that are in the map, by energy number."""
+        for slot in sorted(self.placed):
+            yield self._samples[slot]
+
+    def _slot(self, frame: Frame) -> int | None:
+        """Number of the frame's energy: its index, unless its reading says otherwise."""
+        if self.energies.size == 0:
+            return frame.index
+        if frame.index < self.energies.size:
+            off = abs(frame.energy - self.energies[frame.index])
+            if not off > _ENERGY_TOLERANCE:
+                return frame.index
+        distance = np.abs(self.energies - frame.energy)
+        if not np.nanmin(distance, initial=np.inf) <= _ENERGY_TOLERANCE:
+            return None
+        return next((int(i) for i in np.argsort(distance) if i not in self._samples), None)
+
+    def _outdates(self, frame: Frame) -> bool:
+        """Whether a dark or flat comes too late for a frame that is in the map already."""
+        if not self.placed:
+            return False
+        if frame.kind == "dark":
+            return True
+        return any(abs(self._samples[slot].energy - frame.energy) < _ENERGY_TOLERANCE for slot in self.placed)
+
+    def _take(self, queue: list[int], *, ending: bool = False) -> bool:
+        """Put the next frame of the queue into the map, if it is its turn, or if nothing more will come."""
+        if self.energies.size == 0:
+            return False
+        ready = queue if ending else [slot for slot in queue if self._has_flat(self._samples[slot])]
+        if not ready:
+            return False
+        slot = ready[0]
+        in_turn = slot == queue[0] == self._last + 1
+        if not (in_turn or ending or len(ready) > _PATIENCE):
+            return False
+        # A flat that is missing is not waited for any longer: the end of the scan settles it.
+        self._unsettled |= slot != queue[0]
+        queue.remove(slot)
+        self._last = max(slot, self._last)
+        try:
+            frame = self._prepare(slot)
+            placement = self._place(slot, frame)
+        except FrameError as error:
+            # Perhaps its file is still being written.
+            log.info("frame %d at %g eV waits for the end of the scan: %s", slot, self.energies[slot], error)
+            self._unsettled = True
+            return True
+        self._unsettled |= not placement.valid
+        self._fuse(slot, frame, placement)
+        return True
+
+    def _has_flat(self, frame: Frame) -> bool:
+        if frame.transmission and max(self._samples) > frame.index:
+            # It can do without; but the flat says how noisy it is, if it comes before the next frame.
+            return True
+        wanted = self.run.start.get("num_flats_per_energy", 1)
+        return len(self._calibration.flats_at(frame.energy)) >= (wanted if isinstance(wanted, int) else 1)
+
+    def _prepare(self, slot: int) -> Absorbance:
+        """A frame's absorbance. Raises FrameError if there is none, or if the beam was not as in the frames around."""
+        frame = self._calibration.absorbance(self._samples[slot])
+        self._level[slot] = float(np.nanmedian(frame.value))
+        near = sorted((other for other in self._level if other != slot), key=lambda other: abs(other - slot))[:6]
+        if len(near) >= 3:
+            usual = float(np.median([self._level[other] for other in near]))
+            if abs(self._level[slot] - usual) > _BEAM_JUMP:
+                raise FrameError(f"its median absorbance is {self._level[slot]:.2f}, {usual:.2f} in those around it")
+        return frame
+
+    def _place(self, slot: int, frame: Absorbance) -> Placement:
+        """Where a frame lies; the first of a series makes the grid."""
+        if self.series.shape is None:
+            self.series.shape = (frame.value.shape[0], frame.value.shape[1])
+        elif self.series.shape != frame.value.shape:
+            raise FrameError(f"a frame of {frame.value.shape} in a series of {self.series.shape}")
+        if self.series.reference_energy is None:
+            self.series.reference_energy = float(self.energies[slot])
+        return self.series.registration.place(slot, frame.value, self._scale(slot))
+
+    def _scale(self, slot: int) -> float:
+        reference = self.series.reference_energy
+        assert reference is not None
+        return self.series.profile.magnification(float(self.energies[slot]), reference)
+
+    def _fuse(self, slot: int, frame: Absorbance, placement: Placement) -> None:
+        """Move a frame onto the grid and file it in the map."""
+        if self._map is None:
+            assert self.series.shape is not None
+            self._map = EdgeMap(self.energies, self.series.shape, self._edge)
+        moved, noise_y, noise_x = resample(frame.value, self._scale(slot), placement.shift)
+        variance = None
+        if frame.variance is not None:
+            variance = frame.variance * noise_y[:, None] * noise_x
+        self._map.update(slot, moved, variance)
+        quality = placement.quality if placement.valid else 0.0
+        self.placed[slot] = Placed(placement.shift, self._scale(slot), quality)
+
+    def _announce(self) -> None:
+        """No list of energies came with the run: those of the frames are it."""
+        self.energies = np.array([self._samples[slot].energy for slot in sorted(self._samples)])
+        self._samples = {i: self._samples[slot] for i, slot in enumerate(sorted(self._samples))}
+        self._queue = sorted(self._samples)
+
+    def _again(self) -> None:
+        """The whole scan once more, in order: place all frames, bridge the shifts that are not valid, file them."""
+        self._map = None
+        self.placed = {}
+        if self.series.previous is None:
+            self.series.reference_energy = self.series.shape = None
+        self.series.registration.restart_scan()
+        placements: dict[int, Placement] = {}
+        for slot in sorted(self._samples.keys() - self._level.keys()):
+            # Every frame's level must be known before any is judged by those around it.
+            with contextlib.suppress(FrameError):
+                self._prepare(slot)
+        for slot in sorted(self._samples):
+            try:
+                placements[slot] = self._place(slot, self._prepare(slot))
+            except FrameError as error:
+                self._set_aside(slot, error)
+        for slot, placement in _bridged(placements).items():
+            self._fuse(slot, self._calibration.absorbance(self._samples[slot]), placement)
+        self._queue, self._unsettled = [], False
+
+    def _set_aside(self, slot: int, error: FrameError) -> None:
+        self.bad[slot] = str(error)
+        log.warning("frame %d at %g eV is set aside: %s", slot, self.energies[slot], error)
+
+
+def _bridged(placements: dict[int, Placement]) -> dict[int, Placement]:
+    """Shifts that are not valid, interpolated between their valid neighbours in energy."""
+    valid = sorted(slot for slot, placement in placements.items() if placement.valid)
+    if not valid:
+        return placements
+    shifts = np.array([placements[slot].shift for slot in valid])
+    out = {}
+    for slot, placement in placements.items():
+        if not placement.valid:
+            dy, dx = (float(np.interp(slot, valid, shifts[:, axis])) for axis in (0, 1))
+            placement = Placement((dy, dx), np.inf, 0.0, False)
+        out[slot] = placement
+    return out

@@ -1,0 +1,180 @@
+"""What differs from beamline to beamline: a checked profile.toml."""
+
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from redoxscope.analysis.front import FrontWindow
+from redoxscope.analysis.xanes import Edge
+from redoxscope.live.errors import UserError
+
+Window = tuple[float, float]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Documents(_Table):
+    """How this beamline's documents say what a frame is."""
+
+    image: str
+    """Data key of the frames."""
+    energy: str
+    """Data key of the photon energy; a start key of that name serves where events have none."""
+    energy_unit: Literal["eV", "keV"] = "eV"
+    energies: str
+    """Start key of the list of energies, in the same unit."""
+    angle: str | None = None
+    """Data key of the rotation angle, degrees."""
+    temperature: str | None = None
+    """Data key of the sample temperature, °C."""
+    exposure: str | None = None
+    """Data key, or start key, of the exposure time, s."""
+    sample_streams: tuple[str, ...] = ("primary",)
+    flat_streams: tuple[str, ...] = ("flat",)
+    dark_streams: tuple[str, ...] = ("dark",)
+    plans_2d: tuple[str, ...]
+    """Values of the start document's plan_name that are XANES scans of one projection."""
+    plans_3d: tuple[str, ...] = ()
+    """Those that are tomograms, of one energy or of all."""
+    series: tuple[str, ...] = ("series",)
+    """Start keys; runs in which they agree are one series. A run that has none of them is a series of its own."""
+    pixel_size: str | None = None
+    """Start key of the pixel size."""
+    pixel_size_unit: Literal["um", "nm"] = "um"
+
+
+class Camera(_Table):
+    """What its counts mean."""
+
+    photons_per_count: float = Field(1.0, gt=0)
+    """Detected photons per count: sets the noise."""
+    saturation: float | None = Field(None, gt=0)
+    """Counts at and above this know nothing."""
+
+
+class Registration(_Table):
+    """How the image moves and grows with energy."""
+
+    magnification: Literal["proportional", "fixed"] = "proportional"
+    """`proportional` to energy, as with a zone plate at a fixed place, or `fixed` where the beamline refocuses."""
+    magnification_3d: Literal["proportional", "fixed"] | None = None
+    """The same for tomograms; as `magnification` if left out."""
+    minimum_quality: float = Field(0.08, ge=0, le=1)
+    """Correlation below which a measured shift is not trusted."""
+
+
+class EdgeTable(_Table):
+    """The absorption edge and how its energy is defined; see `analysis.xanes.Edge`."""
+
+    name: str = "Ni K"
+    definition: Literal["half_jump"] = "half_jump"
+    nominal: float = 8341.0
+    pre: Window = (8200.0, 8310.0)
+    post: Window = (8380.0, 8460.0)
+    search: Window = (8325.0, 8360.0)
+    energy_offset: float = 0.0
+    min_jump: float = Field(0.02, gt=0)
+    min_jump_over_noise: float = Field(4.0, ge=0)
+    subspace: bool = True
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "EdgeTable":
+        for name in ("pre", "post", "search"):
+            low, high = getattr(self, name)
+            if not low < high:
+                raise ValueError(f"{name} = [{low:g}, {high:g}]: the first must be the smaller")
+        if self.pre[1] > self.post[0]:
+            raise ValueError("the pre-edge window must end before the post-edge window begins")
+        return self
+
+
+class Front(_Table):
+    """Which edge energies are the reaction front, eV."""
+
+    energy: float = 8341.0
+    half_width: float = Field(0.1, gt=0)
+
+
+class Steps(_Table):
+    """Evenly spaced values, ends included."""
+
+    low: float
+    high: float
+    step: float = Field(gt=0)
+
+    def values(self) -> NDArray[np.float64]:
+        """low, low + step, …, high."""
+        return self.low + self.step * np.arange(round((self.high - self.low) / self.step) + 1)
+
+
+class Profile(_Table):
+    """All of a profile.toml."""
+
+    name: str
+    description: str = ""
+    documents: Documents
+    camera: Camera = Camera()
+    registration: Registration = Registration()
+    edge: EdgeTable = EdgeTable()
+    front: Front = Front()
+    histogram: Steps = Steps(low=8335.0, high=8347.0, step=0.1)
+    """Bins of the edge-energy histogram, eV."""
+    iso_energies: Steps = Steps(low=8338.0, high=8342.0, step=0.5)
+    """Isosurfaces of the 3D analysis, eV."""
+
+    def xanes_edge(self) -> Edge:
+        """The edge as the analysis wants it."""
+        return Edge(**self.edge.model_dump(exclude={"definition", "subspace"}))
+
+    def front_window(self) -> FrontWindow:
+        """The front as the analysis wants it."""
+        return FrontWindow(self.front.energy, self.front.half_width)
+
+    def magnification(self, energy: float, reference: float, *, tomogram: bool = False) -> float:
+        """Magnification at an energy over that at the reference energy (both eV)."""
+        rule = self.registration.magnification
+        if tomogram:
+            rule = self.registration.magnification_3d or rule
+        return energy / reference if rule == "proportional" else 1.0
+
+
+def profile_names() -> list[str]:
+    """Profiles that come with redoxscope."""
+    return sorted(p.name for p in files("redoxscope.profiles").iterdir() if p.joinpath("profile.toml").is_file())
+
+
+def load_profile(name: str | Path) -> Profile:
+    """A profile by name, or by the path of its file or folder. Raises UserError naming the key and the remedy."""
+    text = str(name)
+    if text in profile_names():
+        return _parse(files("redoxscope.profiles").joinpath(text, "profile.toml").read_text("utf-8"), text)
+    path = Path(name)
+    if path.is_dir():
+        path = path / "profile.toml"
+    if not path.is_file():
+        raise UserError(f"{text}: no such profile; give a file, or one of {', '.join(profile_names())}")
+    try:
+        return _parse(path.read_text("utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: {error}; give a readable TOML file") from error
+
+
+def _parse(text: str, source: str) -> Profile:
+    try:
+        return Profile.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{source}: {error}; mend the TOML") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "profile"
+        if first["type"] == "extra_forbidden":
+            raise UserError(f"{source}: unknown key {key!r}; remove it or correct its spelling") from error
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        raise UserError(f"{source}: {key}: {reason}; correct it") from error

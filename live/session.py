@@ -1,0 +1,112 @@
+"""A monitor at work: with its store, its terminal and its source of documents."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from redoxscope.live.keeper import Keeper
+from redoxscope.live.monitor import Monitor
+from redoxscope.live.profile import Profile, load_profile
+from redoxscope.live.terminal import Terminal
+from redoxscope.live.tiled_server import EmbeddedTiled
+from redoxscope.live.tiled_store import connect
+from redoxscope.live.transport import Receiver
+
+
+@contextmanager
+def monitoring(
+    data: Path, profile: Profile, terminal: Terminal, server: EmbeddedTiled | str, *, source: str
+) -> Iterator[Monitor]:
+    """A monitor that keeps its results in DIR and in Tiled: our own server, or the one at a URI.
+
+    On the way out, whatever happened, everything that is there is stored, and said.
+    """
+    keeper = Keeper(server.client if isinstance(server, EmbeddedTiled) else _connection(server), data)
+    monitor = Monitor(data, profile, source=source, observer=terminal, keeper=keeper)
+    try:
+        with terminal:
+            yield monitor
+            terminal.note("storing in Tiled")
+            keeper.close()
+    finally:
+        # A second Ctrl-C would cut short what saves the first one's data.
+        with _deaf_to_interrupts():
+            monitor.close()
+            terminal.stopped(monitor, keeper.close(timeout=20.0), keeper.error)
+            if isinstance(server, EmbeddedTiled):
+                server.close()
+
+
+def _connection(uri: str) -> Callable[[], Any]:
+    client = connect(uri)
+    return lambda: client
+
+
+def listen(data: Path, profile: Profile, address: str, *, tiled: str | None = None) -> int:
+    """`redoxscope monitor`: take documents at a 0MQ address until Ctrl-C."""
+    receiver = Receiver(address)
+    try:
+        with monitoring(data, profile, Terminal(), tiled or EmbeddedTiled(data), source=address) as monitor:
+            monitor.observer.message(f"listening at {receiver.address}, Ctrl-C ends")
+            monitor.resume()
+            while True:
+                pump(receiver, monitor)
+    finally:
+        receiver.close()
+
+
+def pump(receiver: Receiver, monitor: Monitor, timeout: float = 0.2) -> int:
+    """Hand what has arrived to the monitor; it is acknowledged when it is in the journal. Returns how much it was."""
+    arrived = receiver.poll(timeout)
+    for name, doc, acknowledge in arrived:
+        monitor(name, doc)
+        acknowledge()
+    monitor.poll()
+    monitor.observer.tick()
+    return len(arrived)
+
+
+def replay(source: str, data: Path, *, profile: str | None = None, speed: float | None = None) -> int:
+    """`redoxscope replay`: recorded documents through the monitor."""
+    from redoxscope.live.replay import open_source, paced
+
+    chosen = load_profile(profile) if profile else None
+    if source.startswith("tiled:"):
+        server = EmbeddedTiled(data)
+        try:
+            recording = open_source(source, tiled=server.client())
+        except BaseException:
+            server.close()
+            raise
+    else:
+        recording = open_source(source)
+        server = EmbeddedTiled(data, readable=_folders(source))
+    chosen = chosen or load_profile(recording.profile or "simulated")
+    terminal = Terminal(total=recording.frames)
+    with monitoring(data, chosen, terminal, server, source=source) as monitor:
+        for name, doc in paced(recording.documents(), speed):
+            monitor(name, doc)
+            monitor.observer.tick()
+        monitor.finish()
+    return 0 if monitor.touched and not monitor.failures else 1
+
+
+def _folders(source: str) -> tuple[Path, ...]:
+    """Where the frames of a recording may stand, for Tiled to read."""
+    path = Path(source)
+    return (path.resolve() if path.is_dir() else path.resolve().parent,) if path.exists() else ()
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    held: list[tuple[signal.Signals, Callable[..., Any] | int | None]] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        held.append((number, signal.getsignal(number)))
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        for number, handler in held:
+            signal.signal(number, handler)

@@ -1,0 +1,53 @@
+"""`redoxscope simulate`: the simulated beamline in a process of its own, publishing documents like a real one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from redoxscope.live.errors import UserError
+from redoxscope.live.transport import Publisher
+
+
+def simulate(
+    address: str,
+    data: Path,
+    *,
+    quick: bool,
+    seed: int,
+    inline: bool = False,
+    faults: Sequence[str] = (),
+    real_time: float | None = None,
+    truth: Path | None = None,
+) -> int:
+    """Run the experiment and publish it to the monitor at `address`; frames go to DIR/frames."""
+    from redoxscope.simulators import run_session
+    from redoxscope.simulators.faults import check_faults
+
+    try:
+        check_faults(faults)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if real_time is not None and not real_time > 0:
+        raise UserError(f"--real-time {real_time:g}: give simulated seconds per real second, more than 0")
+    console = Console(stderr=True)
+    publisher = Publisher(address)
+    try:
+        console.print(f"simulated beamline: publishing to {address}, frames in {data / 'frames'}", soft_wrap=True)
+        uids = run_session(
+            [publisher],
+            frames_dir=data / "frames",
+            quick=quick,
+            seed=seed,
+            inline=inline,
+            faults=faults,
+            real_time=real_time,
+            truth_path=truth,
+        )
+    finally:
+        delivered = publisher.close(timeout=60.0 if publisher.waiting else 5.0)
+    console.print(f"simulated beamline: {len(uids)} runs done")
+    if not delivered:
+        console.print("no monitor took all documents; they are kept, `redoxscope replay` reads them", soft_wrap=True)
+        return 1
+    return 0

@@ -1,0 +1,70 @@
+"""Scans with known contents, for the tests of what is stored of them."""
+
+import numpy as np
+
+from redoxscope.analysis.topography import FrontSurface, Topography
+from redoxscope.analysis.volume import EdgeVolume
+from redoxscope.live.series_parts import FrameCount, ScanRecord, SeriesFacts
+
+ENERGIES = np.linspace(8200.0, 8450.0, 11)
+FACTS = SeriesFacts(
+    series="heating",
+    created=1000.0,
+    raw_uids=("uid-0", "uid-1"),
+    profile={"name": "simulated", "edge": {"nominal": 8333.0}},
+    source="tcp://127.0.0.1:5577",
+    versions={"redoxscope": "0.1.0"},
+    frames=FrameCount(22, 20, 1, 1),
+)
+
+
+def scan(number, shape=(12, 16), uid=None, energies=ENERGIES):
+    rng = np.random.default_rng(number)
+    energy = rng.normal(8341, 1, shape).astype("f4")
+    energy[0] = np.nan
+    return ScanRecord(
+        raw_uid=uid or f"uid-{number}",
+        frames=FrameCount(len(energies), len(energies) - 2, 1, 1),
+        edge_energy=energy,
+        edge_energy_sigma=rng.random(shape, dtype="f4"),
+        edge_jump=rng.random(shape, dtype="f4"),
+        state=rng.integers(0, 3, shape),
+        front=rng.random(shape) > 0.5,
+        front_probability=rng.random(shape, dtype="f4"),
+        histogram=rng.random(20),
+        histogram_edges=np.linspace(8338, 8344, 21),
+        transformed_fraction=0.1 * number,
+        time=1.7e9 + 60 * number,
+        temperature=float("nan") if number == 1 else 231.0,
+        energy=energies,
+        shift=rng.random((len(energies), 2)),
+        magnification=1 + 0.001 * np.arange(len(energies)),
+        shift_quality=rng.random(len(energies)),
+    )
+
+
+def volume(shape=(10, 11, 12)):
+    field = np.random.default_rng(7).normal(8341, 1, shape).astype("f4")
+    return EdgeVolume(field, field * 0 + 0.2, field * 0 + 1, 0.5, 6, 0.25, 0.9, np.zeros((11, 2)), np.ones(11))
+
+
+def topography():
+    vertices = np.array([[0, 0, 0], [0, 0, 1], [0, 1, 0.0]])
+    values = np.array([0.5, -0.5, 0.25])
+    surfaces = (
+        FrontSurface(8340.0, vertices, np.array([[0, 1, 2]]), values, values**2, values**2, values > 0),
+        FrontSurface(
+            8341.0, np.empty((0, 3)), np.empty((0, 3), dtype=int), *[np.empty(0)] * 3, np.empty(0, dtype=bool)
+        ),
+    )
+    return Topography(
+        iso_energy=np.array([8340.0, 8341.0]),
+        surfaces=surfaces,
+        area=np.array([0.5, 0.0]),
+        positive=np.array([0.6, np.nan]),
+        negative=np.array([0.4, np.nan]),
+        components=np.array([1, 0]),
+        euler=np.array([1, 0]),
+        curvature_histogram=np.array([[0.4, 0.6], [0, 0]]),
+        curvature_edges=np.array([-1.0, 0, 1]),
+    )
