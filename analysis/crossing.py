@@ -136,9 +136,7 @@ def first_crossing(
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def bridge_spectra(
-    spectra: NDArray[np.float32], windows: NDArray[np.bool_], missing: NDArray[np.int32]
-) -> None:
+def bridge_spectra(spectra: NDArray[np.float32], windows: NDArray[np.bool_], missing: NDArray[np.int32]) -> None:
     """Replace NaN samples, in place, by interpolation between the nearest valid ones on both sides in energy.
 
     `spectra` is (n, pixel), ascending in energy; `missing` (w, pixel) is filled with how many were NaN within each of

@@ -245,9 +245,7 @@ def _spread(weights: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     return np.stack([(weights * np.roll(weights, -k, axis=0)).sum(1) for k in range(width)], axis=1)
 
 
-def _relative_slope(
-    slope_of: NDArray[np.float64], stack: NDArray[np.float32], jump: NDArray[np.float32]
-) -> float:
+def _relative_slope(slope_of: NDArray[np.float64], stack: NDArray[np.float32], jump: NDArray[np.float32]) -> float:
     """Least-squares ratio of the jump's slope to the jump, over all pixels."""
     total = float(jump @ jump)
     return float(slope_of @ (stack @ jump)) / total if total > 0 else 0.0

@@ -1,16 +1,15 @@
 """Where each frame lies on the grid of the series' first frame.
 
 The magnification is known from the energy; what is measured is the drift. Across an absorption edge neighbouring
-frames look alike but the first and the last do not, and the contrast of reacted grains even inverts at the white line.
-So each frame is compared, in a band of fine structure, with several frames already placed: a few steps back in its own
-scan, and the same energy in earlier scans. Every comparison is a least-squares one (Lucas & Kanade, IJCAI 1981) with
-the contrast as a free factor, and weighs as much as it knows. On frames of low contrast this beats phase correlation,
-which finds nothing there (tests/analysis/test_registration.py compares them).
+frames look alike but the first and the last do not, the contrast of reacted grains even inverts at the white line, and
+a front that moves through the edge looks like a shift. So a frame is not compared with one other, but with whatever
+mixture of the frames placed so far resembles it best: their principal components, in a band of fine structure. Shift
+and mixture are found together by least squares (Lucas & Kanade, IJCAI 1981; Black & Jepson, IJCV 26, 63 (1998)). The
+components gather the light of all frames: on frames of low contrast this beats phase correlation, which finds nothing
+there (tests/analysis/test_registration.py compares them).
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +18,11 @@ from skimage.registration import phase_cross_correlation
 
 from redoxscope.analysis.resample import bridge, resample
 
-_FINE, _COARSE = 1.0, 4.0
+Image = NDArray[np.float32]
+
+_FINE, _COARSE = 1.0, 3.0
 """Band of structure that is compared: difference of two Gaussians, standard deviations in pixels."""
-_LAGS = (1, 2, 3, 5, 8, 12, 18, 25)
+_COMPONENTS = 4
 _LARGEST = 512
 """Frames are binned down to about this many pixels for the comparison."""
 _MARGIN = 8
@@ -33,67 +34,38 @@ class Placement:
     """Where a frame lies."""
 
     shift: tuple[float, float]
-    """(dy, dx) px: position in the frame minus position on the series' grid."""
+    """(dy, dx) px: position in the frame minus position on the series' grid; if not valid, that of the nearest frame."""
     sigma: float
-    """Standard error of the shift from the comparisons' residuals, px."""
+    """Standard error of the shift from the comparison's residual, px."""
     quality: float
-    """Correlation with the frames it was compared to, 0 to 1."""
+    """Correlation with the mixture of earlier frames that is most like it, 0 to 1."""
     valid: bool
     """Whether the shift may be trusted."""
-
-
-@dataclass(frozen=True)
-class _Placed:
-    """A frame on the series' grid, reduced to the band that is compared."""
-
-    band: NDArray[np.float32]
-    """(y, x), binned"""
-    shift: tuple[float, float]
 
 
 class Registration:
     """Places the frames of a series, scan after scan.
 
-    Call `place` for each frame of a scan in the order of its energies, `next_scan` between scans. Memory: two scans
-    of frames of at most 512² pixels.
+    Call `place` for each frame of a scan, `next_scan` between scans. Memory: a dozen frames of at most 512² pixels,
+    however long the series.
     """
 
-    def __init__(self, minimum_quality: float = 0.08) -> None:
+    def __init__(self, minimum_quality: float = 0.12) -> None:
         self.minimum_quality = minimum_quality
-        self._first: dict[int, _Placed] = {}
-        self._previous: dict[int, _Placed] = {}
-        self._current: dict[int, _Placed] = {}
+        self._first: list[Image] = []
+        """Components of the first scan: they keep later ones from drifting away step by step."""
+        self._pool: list[Image] = []
+        """Components of all frames placed so far."""
+        self._previous: dict[int, tuple[float, float]] = {}
+        self._current: dict[int, tuple[float, float]] = {}
+        """Shifts, by number of the energy."""
 
     def next_scan(self) -> None:
-        """Make the current scan the one that the next is compared with."""
+        """End a scan: its shifts are where those of the next are looked for until it has its own."""
         if not self._current:
             return
-        if not self._first:
-            self._first = self._current
-        self._previous = self._current
-        self._current = {}
-
-    def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """What the next scan needs to know, as plain arrays: of the first scan and of the previous one."""
-        out: dict[str, NDArray[np.generic]] = {}
-        for name, scan in (("first", self._first), ("previous", self._previous)):
-            if scan:
-                out[f"{name}_index"] = np.array(sorted(scan))
-                out[f"{name}_band"] = np.stack([scan[i].band for i in sorted(scan)])
-                out[f"{name}_shift"] = np.array([scan[i].shift for i in sorted(scan)])
-        return out
-
-    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take up where the registration that gave `arrays` was."""
-        scans: list[dict[int, _Placed]] = []
-        for name in ("first", "previous"):
-            parts = (arrays[f"{name}_{part}"] for part in ("index", "band", "shift")) if f"{name}_index" in arrays else ()
-            scans.append({int(i): _Placed(band, (float(y), float(x))) for i, band, (y, x) in zip(*parts, strict=True)})
-        self._first, self._previous = scans
-
-    def restart_scan(self) -> None:
-        """Forget the frames of the current scan, to place them anew."""
-        self._current = {}
+        self._first = self._first or self._pool
+        self._previous, self._current = self._current, {}
 
     def place(self, index: int, absorbance: NDArray[np.floating], scale: float) -> Placement:
         """Where the frame number `index` of the current scan lies.
@@ -103,100 +75,95 @@ class Registration:
         index : number of the energy in the scan
         absorbance : (y, x), NaN allowed
         scale : magnification over that of the series' first frame
+
+        Raises
+        ------
+        ValueError
+            If the frame's shape is not that of the frames before.
         """
-        image = _binned(bridge(absorbance.astype(np.float32)))
-        step = absorbance.shape[0] / image.shape[0]
-        references = self._references(index)
-        if not references:
-            band = _band(resample(image, scale, (0.0, 0.0))[0])
-            self._current[index] = _Placed(band, (0.0, 0.0))
-            return Placement((0.0, 0.0), 0.0, 1.0, True)
-        start = np.asarray(references[0].shift) / step
-        best = self._fit(image, scale, start, references)
-        if not best.valid or best.quality < 4 * self.minimum_quality:
+        image, factor = _binned(bridge(absorbance.astype(np.float32)))
+        if self._pool and self._pool[0].shape != image.shape:
+            raise ValueError(f"frame of {absorbance.shape} in a series whose frames have another shape")
+        known = self._current or self._previous
+        near = known[min(known, key=lambda i: abs(i - index))] if known else (0.0, 0.0)
+        start = np.array(near) / factor
+        band = _moved(image, scale, start)
+        if not band.std() > 1e-6:
+            return Placement(near, np.inf, 0.0, False)
+        if not self._pool:
+            self._keep(index, band, near)
+            return Placement(near, 0.0, 1.0, True)
+        components = [*self._first, *self._pool]
+        best = self._fit(image, scale, start, components)
+        if not best.valid or best.quality < 2.5 * self.minimum_quality:
             # Lost, or far from where the last one was: look for it everywhere.
-            band = _band(resample(image, scale, (float(start[0]), float(start[1])))[0])
-            found, *_ = phase_cross_correlation(references[0].band, band, normalization=None)
-            other = self._fit(image, scale, start - found, references)
+            found, *_ = phase_cross_correlation(self._pool[0], band, normalization=None)
+            other = self._fit(image, scale, start - found, components)
             if other.quality > 1.2 * best.quality:
                 best = other
-        placement = Placement(
-            (best.shift[0] * step, best.shift[1] * step), best.sigma * step, best.quality, best.valid
-        )
-        if placement.valid:
-            self._current[index] = _Placed(_band(resample(image, scale, best.shift)[0]), placement.shift)
-        return placement
+        if not best.valid:
+            return Placement(near, np.inf, best.quality, False)
+        shift = (best.shift[0] * factor, best.shift[1] * factor)
+        self._keep(index, _moved(image, scale, np.array(best.shift)), shift)
+        return Placement(shift, best.sigma * factor, best.quality, True)
 
-    def _references(self, index: int) -> list[_Placed]:
-        """The frames to compare with, the most alike first."""
-        earlier = [self._current[i] for lag in _LAGS if (i := index - lag) in self._current]
-        same = [scan[index] for scan in (self._previous, self._first) if index in scan]
-        if not earlier and not same:
-            # The scan starts with a gap: any placed frame is better than none.
-            known = self._current or self._previous
-            earlier = [known[min(known, key=lambda i: abs(i - index))]] if known else []
-        return (earlier[:4] + same) if same else earlier
+    def _keep(self, index: int, band: Image, shift: tuple[float, float]) -> None:
+        self._current[index] = shift
+        frames = np.stack([*self._pool, band]).reshape(len(self._pool) + 1, -1)
+        _, vectors = np.linalg.eigh((frames @ frames.T).astype(np.float64))
+        mixed = vectors[:, ::-1][:, :_COMPONENTS].T.astype(np.float32) @ frames
+        self._pool = list(mixed.reshape(-1, *band.shape))
 
-    def _fit(
-        self,
-        image: NDArray[np.float32],
-        scale: float,
-        start: NDArray[np.floating],
-        references: Sequence[_Placed],
-    ) -> Placement:
-        """Least-squares shift (in binned pixels) from `start`, all references together."""
+    def _fit(self, image: Image, scale: float, start: NDArray[np.floating], components: list[Image]) -> Placement:
+        """Least-squares shift (in binned pixels) from `start`, together with the best mixture of the components."""
         shift = np.asarray(start, dtype=np.float64)
         lost = Placement((float(start[0]), float(start[1])), np.inf, 0.0, False)
-        gradients = [np.gradient(r.band) for r in references]
-        step = np.zeros(2)
-        normal = np.zeros((2, 2))
-        quality = 0.0
+        step, spread, quality = np.full(2, np.inf), np.zeros((2, 2)), 0.0
         for _ in range(_STEPS):
-            band = _band(resample(image, scale, (float(shift[0]), float(shift[1])))[0])
-            view = _view(band.shape, scale, shift)
+            view = _view(image.shape, scale, shift)
             if view is None:
                 return lost
-            normal, pull, quality = _compare(band[view], [r.band[view] for r in references], view, gradients)
-            if np.linalg.det(normal) <= 0:
+            value = _moved(image, scale, shift)[view].ravel()
+            columns = np.stack([c[view] for c in components])
+            mixture, _, _ = _regress(columns.reshape(len(columns), -1), value)
+            model = np.tensordot(mixture.astype(np.float32), columns, axes=1)
+            lit = float(np.linalg.norm(model) * np.linalg.norm(value))
+            if not lit > 0:
                 return lost
-            step = np.clip(np.linalg.solve(normal, pull), -2.0, 2.0)
+            quality = float(model.ravel() @ value) / lit
+            slopes = np.stack(np.gradient(model))
+            both = np.concatenate([columns, slopes]).reshape(len(columns) + 2, -1)
+            fitted, covariance, variance = _regress(both, value)
+            spread = covariance[-2:, -2:] * variance
+            step = -np.clip(fitted[-2:], -2.0, 2.0)
             shift += step
             if np.abs(step).max() < 3e-3:
                 break
-        sigma = float(np.sqrt(np.linalg.inv(normal).trace() / 2))
-        converged = bool(np.abs(step).max() < 0.1)
-        return Placement(
-            (float(shift[0]), float(shift[1])), sigma, quality, converged and quality >= self.minimum_quality
-        )
+        valid = bool(np.abs(step).max() < 0.1) and quality >= self.minimum_quality
+        return Placement((float(shift[0]), float(shift[1])), float(np.sqrt(spread.trace() / 2)), quality, valid)
 
 
-def _compare(
-    band: NDArray[np.float32],
-    references: Sequence[NDArray[np.float32]],
-    view: tuple[slice, slice],
-    gradients: Sequence[Sequence[NDArray[np.float32]]],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Normal equations of the remaining shift: band = c·reference(p + step), each weighted by its residual."""
-    normal, pull, quality = np.zeros((2, 2)), np.zeros(2), 0.0
-    value = band.ravel()
-    for reference, gradient in zip(references, gradients, strict=True):
-        columns = np.stack([reference.ravel(), gradient[0][view].ravel(), gradient[1][view].ravel()])
-        products = (columns @ columns.T).astype(np.float64)
-        target = (columns @ value).astype(np.float64)
-        try:
-            contrast, *moved = np.linalg.solve(products, target)
-        except np.linalg.LinAlgError:
-            continue
-        total = float(value @ value)
-        correlation = target[0] / np.sqrt(products[0, 0] * total) if total > 0 else 0.0
-        if contrast <= 0 or correlation <= 0:
-            continue
-        residual = max(total - float(np.dot([contrast, *moved], target)), 1e-12 * total) / value.size
-        information = products[1:, 1:] * contrast**2 / residual
-        normal += information
-        pull -= information @ np.asarray(moved) / contrast
-        quality = max(quality, float(correlation))
-    return normal, pull, quality
+def _regress(columns: Image, value: Image) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Least-squares coefficients, their covariance for a residual of unit variance, and the residual's variance."""
+    norm = np.maximum(np.linalg.norm(columns, axis=1), 1e-12).astype(np.float64)
+    products = (columns @ columns.T).astype(np.float64) / np.outer(norm, norm)
+    # The components of the first scan and those of all scans are much alike: a trace of ridge tells them apart.
+    inverse = np.linalg.inv(products + 1e-4 * np.eye(len(norm)))
+    target = (columns @ value).astype(np.float64) / norm
+    solved = inverse @ target
+    residual = max(float(value @ value) - float(solved @ target), 0.0)
+    return solved / norm, inverse / np.outer(norm, norm), residual / value.size
+
+
+def _moved(image: Image, scale: float, shift: NDArray[np.floating]) -> Image:
+    """Fine structure of the frame, moved to the series' grid; what lies outside the view is held level."""
+    placed = resample(image, scale, (float(shift[0]), float(shift[1])))[0]
+    outside = np.isnan(placed)
+    if outside.all():
+        return np.zeros_like(image)
+    if outside.any():
+        placed[outside] = np.median(placed[~outside])
+    return np.asarray(gaussian_filter(placed, _FINE) - gaussian_filter(placed, _COARSE), dtype=np.float32)
 
 
 def _view(shape: tuple[int, ...], scale: float, shift: NDArray[np.floating]) -> tuple[slice, slice] | None:
@@ -212,18 +179,11 @@ def _view(shape: tuple[int, ...], scale: float, shift: NDArray[np.floating]) -> 
     return out[0], out[1]
 
 
-def _band(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Fine structure only; what lies outside the view is held level."""
-    level = np.nanmedian(image) if np.isnan(image).any() else 0.0
-    filled = np.where(np.isnan(image), np.float32(level), image)
-    return np.asarray(gaussian_filter(filled, _FINE) - gaussian_filter(filled, _COARSE), dtype=np.float32)
-
-
-def _binned(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean over squares of pixels, so that the longer side is at most `_LARGEST`."""
+def _binned(image: Image) -> tuple[Image, int]:
+    """Mean over squares of pixels, so that the longer side is at most `_LARGEST`, and the squares' side."""
     factor = -(-max(image.shape) // _LARGEST)
     if factor == 1:
-        return image
+        return image, 1
     height, width = (n // factor for n in image.shape)
     cut = image[: height * factor, : width * factor]
-    return np.asarray(cut.reshape(height, factor, width, factor).mean(axis=(1, 3)), dtype=np.float32)
+    return np.asarray(cut.reshape(height, factor, width, factor).mean(axis=(1, 3)), dtype=np.float32), factor

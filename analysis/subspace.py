@@ -33,9 +33,7 @@ class Basis:
         return np.asarray(self.vectors @ self.fold)
 
 
-def learn(
-    spectra: NDArray[np.float32], noise: NDArray[np.floating], *, least: int = 3, most: int = 10
-) -> Basis:
+def learn(spectra: NDArray[np.float32], noise: NDArray[np.floating], *, least: int = 3, most: int = 10) -> Basis:
     """The components of the spectra that stand above their noise.
 
     Parameters

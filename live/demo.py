@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 from rich.console import Console
 from rich.table import Table
@@ -65,11 +66,11 @@ def _frames(quick: bool) -> int:
 
 
 def _start_beamline(
-    address: str, data: Path, truth: Path, quick: bool, seed: int, log: object
+    address: str, data: Path, truth: Path, quick: bool, seed: int, log: IO[str]
 ) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "redoxscope", "simulate", "--publish", address, "--data", str(data)]
     command += ["--seed", str(seed), "--truth", str(truth), *(["--quick"] if quick else [])]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # type: ignore[call-overload,no-any-return]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
 def _watch(beamline: "subprocess.Popen[bytes]", receiver: Receiver, monitor: Monitor) -> None:

@@ -13,7 +13,7 @@ import event_model
 import numpy as np
 from numpy.typing import NDArray
 
-from redoxscope.live.frames import Frame, FrameError, FrameFiles, Kind
+from redoxscope.live.frames import Frame, FrameError, FrameFiles, Kind, Pixels
 from redoxscope.live.profile import Profile
 
 Document = dict[str, Any]
@@ -67,7 +67,7 @@ class RunReader:
         """How many frames of the sample the run had by its stop document; None before it."""
         if self.stop is None:
             return None
-        counts = self.stop.get("num_events", {})
+        counts: dict[str, int] = self.stop.get("num_events", {})
         return sum(n for stream, n in counts.items() if self._kinds.get(stream) == "sample")
 
     @property
@@ -89,15 +89,17 @@ class RunReader:
             case "datum":
                 self._datums[doc["datum_id"]] = doc
             case "datum_page":
-                for datum in event_model.unpack_datum_page(doc):
-                    self._datums[datum["datum_id"]] = datum
+                page: Any = doc
+                for datum in event_model.unpack_datum_page(page):
+                    self._datums[datum["datum_id"]] = dict(datum)
             case "stream_datum":
                 yield from self._located(doc)
             case "event":
                 yield from self._event(doc)
             case "event_page":
-                for event in event_model.unpack_event_page(doc):
-                    yield from self._event(event)
+                events: Any = doc
+                for event in event_model.unpack_event_page(events):
+                    yield from self._event(dict(event))
             case "stop":
                 self.stop = doc
 
@@ -162,7 +164,7 @@ class RunReader:
             return lambda: self._read_datum(value, per_event)
         return lambda: _plane(np.asarray(value))
 
-    def _read_stream(self, resource: str, index: int, per_event: int) -> NDArray[np.generic]:
+    def _read_stream(self, resource: str, index: int, per_event: int) -> Pixels:
         """The frames of event number `index` of a stream_resource."""
         doc = self._resources.get(resource)
         if doc is None:
@@ -172,7 +174,7 @@ class RunReader:
         path = Path(unquote(urlparse(doc["uri"]).path))
         return self._files.read(path, doc["parameters"]["dataset"], index * per_event, per_event)
 
-    def _read_datum(self, datum_id: str, per_event: int) -> NDArray[np.generic]:
+    def _read_datum(self, datum_id: str, per_event: int) -> Pixels:
         """The frames of an AD_HDF5 datum: `point_number` counts events across all streams of the file."""
         datum = self._datums.get(datum_id)
         resource = self._resources.get(datum["resource"]) if datum else None
@@ -187,7 +189,7 @@ class RunReader:
         return self._files.read(path, dataset, int(datum["datum_kwargs"]["point_number"]) * per_point, per_point)
 
 
-def _plane(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+def _plane(pixels: Pixels) -> Pixels:
     """Inline pixels as (y, x); several exposures are averaged."""
     if pixels.ndim == 3:
         return np.asarray(pixels[0] if pixels.shape[0] == 1 else pixels.mean(axis=0, dtype=np.float32))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -53,7 +54,8 @@ def draw_maps(exported: Path, target: Path) -> None:
     hours = (times - times[0]) / 3600
     shown = np.unique(np.linspace(0, len(maps) - 1, min(5, len(maps))).round().astype(int))
     figure = plt.figure(figsize=(2.4 * max(len(shown), 3), 5.6), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1.1))
+    parts: Any = figure.subfigures(2, 1, height_ratios=(1, 1.1))
+    upper, lower = parts
     low, high = np.nanpercentile(maps, [1, 99])
     for axes, i in zip(np.atleast_1d(upper.subplots(1, len(shown))), shown, strict=True):
         image = axes.imshow(maps[i], vmin=low, vmax=high, cmap="viridis")
@@ -63,9 +65,11 @@ def draw_maps(exported: Path, target: Path) -> None:
     upper.colorbar(image, ax=upper.axes, label="edge energy / eV", shrink=0.9)
     axes = lower.subplots()
     middle = 0.5 * (hours[1:] + hours[:-1])
-    bounds = np.concatenate([[1.5 * hours[0] - 0.5 * hours[1]], middle, [1.5 * hours[-1] - 0.5 * hours[-2]]]) if (
-        len(hours) > 1
-    ) else np.array([-0.5, 0.5])
+    bounds = (
+        np.concatenate([[1.5 * hours[0] - 0.5 * hours[1]], middle, [1.5 * hours[-1] - 0.5 * hours[-2]]])
+        if (len(hours) > 1)
+        else np.array([-0.5, 0.5])
+    )
     share = histogram / np.maximum(histogram.max(axis=1, keepdims=True), 1)
     axes.pcolormesh(bounds, edges, share.T, cmap="inferno", rasterized=True)
     axes.axhline(8341.0, color="red", linewidth=0.8)
@@ -102,11 +106,12 @@ def draw_surface(exported: Path, target: Path) -> None:
     grid["inside"] = inside.astype(np.float32).ravel()
     outline = grid.contour([0.5], scalars="inside").smooth(50)
     limit = float(np.percentile(np.abs(curvature), 95))
-    plotter = pv.Plotter(off_screen=True, window_size=(1000, 900))
+    plotter: Any = pv.Plotter(off_screen=True, window_size=[1000, 900])
     plotter.set_background("white")
     plotter.add_mesh(outline, color="lightgrey", opacity=0.15)
     bar = {"color": "black", "vertical": False}
-    plotter.add_mesh(front, cmap="coolwarm", clim=(-limit, limit), smooth_shading=True, scalar_bar_args=bar)
+    plotter.enable_lightkit()
+    plotter.add_mesh(front, cmap="coolwarm", clim=(-limit, limit), smooth_shading=True, ambient=0.35, scalar_bar_args=bar)
     plotter.add_text(f"reaction front at {energies[chosen]:.1f} eV", color="black", font_size=12)
     plotter.camera_position = "iso"
     plotter.screenshot(str(target))

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 Kind = Literal["sample", "flat", "dark"]
 _OPEN_FILES = 8
+
+Pixels = NDArray[Any]
+"""Counts or transmission, of any numeric type."""
 
 
 class FrameError(Exception):
@@ -39,7 +42,7 @@ class Frame:
     """s; NaN if not recorded."""
     transmission: bool
     """Whether the pixels are a transmission already, not counts."""
-    read: Callable[[], NDArray[np.generic]] = field(repr=False, compare=False)
+    read: Callable[[], Pixels] = field(repr=False, compare=False)
     """(y, x) pixels, or FrameError; several exposures of one event are averaged."""
 
 
@@ -49,7 +52,7 @@ class FrameFiles:
     def __init__(self) -> None:
         self._open: OrderedDict[Path, h5py.File] = OrderedDict()
 
-    def read(self, path: Path, dataset: str, start: int, count: int) -> NDArray[np.generic]:
+    def read(self, path: Path, dataset: str, start: int, count: int) -> Pixels:
         """Mean of `count` frames from number `start` of a dataset (frame, y, x) or (y, x).
 
         Raises FrameError, naming file and frame.
@@ -63,7 +66,9 @@ class FrameFiles:
             if start + count > data.shape[0]:
                 data.id.refresh()
             if start + count > data.shape[0]:
-                raise FrameError(f"{path}: frame {start + count - 1} of {dataset} is not there ({data.shape[0]} frames)")
+                raise FrameError(
+                    f"{path}: frame {start + count - 1} of {dataset} is not there ({data.shape[0]} frames)"
+                )
             frames = data[start : start + count]
             return np.asarray(frames[0] if count == 1 else frames.mean(axis=0, dtype=np.float32))
         except (OSError, KeyError, RuntimeError) as error:

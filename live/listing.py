@@ -22,9 +22,7 @@ def runs(data: Path) -> int:
         solids = "topography" if folder.has_topography else "volume" if folder.has_volume else "-"
         begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(facts.created))
         frames = f"{facts.frames.used}/{facts.frames.expected}"
-        table.add_row(
-            folder.name, begun, str(folder.scan_count), solids, frames, str(facts.frames.bad), facts.source
-        )
+        table.add_row(folder.name, begun, str(folder.scan_count), solids, frames, str(facts.frames.bad), facts.source)
     console = Console()
     if table.row_count:
         console.print(table, soft_wrap=not console.is_terminal)

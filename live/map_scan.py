@@ -1,9 +1,10 @@
 """One XANES scan: frames in, edge-energy map out.
 
-The path of a frame: `add` files it; as soon as its flat is there it is normalised (`calibration`), placed on the series'
-grid (`registration`), moved there in one interpolation (`resample`) and filed in the map (`edge_map`). Frames are taken in
-the order of their index. Whatever came too late for that, or could not be read or placed at once, is settled at the end:
-`close` then does the whole scan again from the frames, so that the final map does not depend on how they arrived.
+The path of a frame: `add` files it; as soon as its flat is there it is normalised (`calibration`), placed on the
+series' grid (`registration`), moved there in one interpolation (`resample`) and filed in the map (`edge_map`). Frames
+are taken in the order of their index. Whatever came too late for that, or could not be read or placed at once, is
+settled at the end: `close` then does the whole scan again from the frames, so that the final map does not depend on how
+they arrived.
 """
 
 import contextlib

@@ -16,7 +16,7 @@ import numpy as np
 
 from redoxscope.live import journal
 from redoxscope.live.documents import RunReader
-from redoxscope.live.frames import Frame, FrameFiles
+from redoxscope.live.frames import FrameFiles
 from redoxscope.live.keeper import Keeper
 from redoxscope.live.map_scan import MapScan
 from redoxscope.live.observer import Observer
@@ -26,8 +26,8 @@ from redoxscope.live.results import Callback, ResultsRun
 from redoxscope.live.series import Series
 from redoxscope.live.series_folder import SeriesFolder, list_series
 from redoxscope.live.series_parts import FrameCount, SeriesFacts
-from redoxscope.live.versions import versions
 from redoxscope.live.trigger import VolumeAnalysis, VolumeScan
+from redoxscope.live.versions import versions
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +194,9 @@ class Monitor:
             volume.start(run.reader, path)
             run.volume = volume
         else:
-            self.observer.message(f"run {run.reader.uid} ({plan}) is kept, but no XANES scan by profile {self.profile.name}")
+            self.observer.message(
+                f"run {run.reader.uid} ({plan}) is kept, but no XANES scan by profile {self.profile.name}"
+            )
         return run
 
     def _open_map(self, run: "_Run", name: str) -> None:
@@ -285,7 +287,10 @@ class Monitor:
         folder = self._folder(scan.series)
         self.observer.volume_started(scan)
         analysis = VolumeAnalysis(
-            scan, self.profile.model_dump(mode="json"), folder.path, lambda fact: self.observer.volume_progress(scan, fact)
+            scan,
+            self.profile.model_dump(mode="json"),
+            folder.path,
+            lambda fact: self.observer.volume_progress(scan, fact),
         )
         self._analyses.append((scan, analysis))
 

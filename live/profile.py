@@ -111,7 +111,7 @@ class Steps(_Table):
 
     def values(self) -> NDArray[np.float64]:
         """low, low + step, …, high."""
-        return self.low + self.step * np.arange(round((self.high - self.low) / self.step) + 1)
+        return np.linspace(self.low, self.high, round((self.high - self.low) / self.step) + 1)
 
 
 class Profile(_Table):

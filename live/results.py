@@ -34,7 +34,7 @@ class ResultsRun:
         self._folder = folder
         self._subscribers = subscribers
         facts = folder.facts
-        self._bundle = event_model.compose_run(
+        self._compose: Any = event_model.compose_run(
             metadata={
                 "plan_name": "redoxscope",
                 "series": facts.series,
@@ -45,7 +45,7 @@ class ResultsRun:
         )
         self._scans: Any = None
         self._maps: list[Any] = []
-        self._emit("start", self._bundle.start_doc)
+        self._emit("start", self._compose.start_doc)
 
     def scan(self, index: int, record: ScanRecord) -> None:
         """A XANES scan, number `index` of the series, is complete and in the index file."""
@@ -84,14 +84,14 @@ class ResultsRun:
             key: {"dtype": dtype, "shape": [], "source": "redoxscope", "units": units}
             for key, (dtype, units) in keys.items()
         }
-        stream = self._bundle.compose_descriptor(name="volume", data_keys=data_keys)
+        stream: Any = self._compose.compose_descriptor(name="volume", data_keys=data_keys)
         self._emit("descriptor", stream.descriptor_doc)
         data = {key: outcome[key] for key in keys if key != "file"} | {"file": str(self._folder.index_path)}
         self._emit("event", stream.compose_event(data=data, timestamps=dict.fromkeys(data, self._folder.facts.created)))
 
     def stop(self) -> None:
         """No more results."""
-        self._emit("stop", self._bundle.compose_stop())
+        self._emit("stop", self._compose.compose_stop())
 
     def _describe_scans(self, record: ScanRecord) -> None:
         numbers: dict[str, Any] = {
@@ -110,10 +110,10 @@ class ResultsRun:
                 "source": "redoxscope",
                 "external": "STREAM:",
             }
-        self._scans = self._bundle.compose_descriptor(name="scan", data_keys=numbers | maps)
+        self._scans = self._compose.compose_descriptor(name="scan", data_keys=numbers | maps)
         self._emit("descriptor", self._scans.descriptor_doc)
         for key in _MAPS:
-            resource = self._bundle.compose_stream_resource(
+            resource = self._compose.compose_stream_resource(
                 mimetype="application/x-hdf5",
                 uri=f"file://localhost{quote(str(self._folder.index_path.resolve()))}",
                 data_key=key,

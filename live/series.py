@@ -59,13 +59,15 @@ class Series:
         """Keep it for a monitor that is started later."""
         if self.previous is None or self.reference_energy is None:
             return
-        arrays = {f"map_{name}": np.asarray(getattr(self.previous, name)) for name in _MAP}
+        arrays: dict[str, Any] = {f"map_{name}": np.asarray(getattr(self.previous, name)) for name in _MAP}
+        arrays |= self.registration.arrays()
         with replacing(folder / _FILE) as path, path.open("wb") as file:
-            np.savez(file, reference_energy=self.reference_energy, **arrays, **self.registration.arrays())
+            np.savez(file, reference_energy=self.reference_energy, **arrays)
 
     def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         found = {name: arrays[f"map_{name}"] for name in _MAP}
-        previous = Map(**{name: value if value.ndim else value.item() for name, value in found.items()})
+        values: dict[str, Any] = {name: value if value.ndim else value.item() for name, value in found.items()}
+        previous = Map(**values)
         self.registration.restore(arrays)
         self.reference_energy, self.previous = float(arrays["reference_energy"]), previous
         height, width = previous.edge_energy.shape

@@ -59,17 +59,17 @@ class Terminal(Observer):
         self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._live.stop()
 
     def scan_started(self, series: str, index: int, scan: MapScan) -> None:
         total = scan.energies.size or None
-        self._progress.update(
-            self._scan, description=f"scan {index}", total=total, completed=0, visible=True, facts=""
-        )
+        self._progress.update(self._scan, description=f"scan {index}", total=total, completed=0, visible=True, facts="")
 
     def frame(self, scan: MapScan, record: ScanRecord | None) -> None:
-        facts = {}
+        facts: dict[str, Any] = {}
         if record is not None:
             self._map = np.where(record.front > 0, np.inf, record.edge_energy)
             facts["facts"] = _facts(record)
@@ -103,7 +103,9 @@ class Terminal(Observer):
             self.note(f"  set aside: {fact['warning']}")
             return
         stage = str(fact.get("stage", ""))
-        self._progress.update(self._solid, completed=100 * _part_done(stage, float(fact.get("fraction", 0))), facts=stage)
+        self._progress.update(
+            self._solid, completed=100 * _part_done(stage, float(fact.get("fraction", 0))), facts=stage
+        )
 
     def volume_done(self, scan: VolumeScan, outcome: dict[str, Any]) -> None:
         self._progress.update(self._solid, visible=False)

@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import re
 import secrets
 import select
 import signal
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any, Self
@@ -77,13 +79,15 @@ class EmbeddedTiled:
     def wait(self, timeout: float = 180.0) -> str:
         """The address of the API, without the key, as soon as it answers. Raises TiledError if it never will."""
         with self._waiting:
+            if self._lock < 0:
+                raise TiledError("the Tiled server is closed")
             out = _pipe(self._child.stdout)
             deadline = time.monotonic() + timeout
             while not self._said.endswith(b"\n"):
                 if not select.select([out], [], [], max(0.0, deadline - time.monotonic()))[0]:
                     raise TiledError(f"the Tiled server has not started within {timeout:.0f} s; see {self._log}")
                 if not (said := os.read(out.fileno(), 1000)):
-                    raise TiledError(f"the Tiled server did not start ({_last_line(self._log)}); see {self._log}")
+                    raise TiledError(f"the Tiled server did not start ({_reason(self._log)}); see {self._log}")
                 self._said += said
         return self._said.decode().strip()
 
@@ -113,9 +117,11 @@ class EmbeddedTiled:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._child.wait(2 * _GOODBYE)
                 break
-        _pipe(self._child.stdout).close()
-        os.close(self._lock)
-        self._lock = -1
+        with self._waiting:
+            if self._lock >= 0:
+                _pipe(self._child.stdout).close()
+                os.close(self._lock)
+                self._lock = -1
 
     def __enter__(self) -> Self:
         return self
@@ -137,7 +143,7 @@ def _locked(folder: Path) -> int:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pid = os.pread(fd, 20, 0).decode(errors="replace").strip()
-            if pid.isdecimal() and Path(f"/proc/{pid}").exists():
+            if pid.isdecimal() and _lives(int(pid)):
                 break
             time.sleep(0.1)  # its parent is dead, so this server is about to end
         else:
@@ -148,6 +154,16 @@ def _locked(folder: Path) -> int:
     raise UserError(
         f"another redoxscope (process {pid}) is using {folder.parent}; choose another --data or stop that one"
     )
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _key(folder: Path) -> str:
@@ -165,9 +181,11 @@ def _key(folder: Path) -> str:
     return path.read_text("ascii").strip()
 
 
-def _last_line(path: Path) -> str:
-    lines = path.read_text("utf-8", errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "no reason given")[:200]
+def _reason(path: Path) -> str:
+    """What the log says of the end: the last line that is an exception's, with nothing drawn around it."""
+    lines = path.read_text("utf-8", errors="replace").splitlines()
+    found = [line for line in lines if re.match(r"[\w.]+(Error|Exception): [\w(]", line)]
+    return (found or [line for line in lines if line.strip()] or ["no reason given"])[-1].strip()[:200]
 
 
 def main() -> None:
@@ -177,15 +195,19 @@ def main() -> None:
     ready, gone = threading.Event(), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: gone.set())
     threading.Thread(target=_watch, args=(int(parent), ready, gone), daemon=True).start()
-    server = _serve(Path(folder), roots)
+    try:
+        server = _serve(Path(folder), roots)
+    except BaseException as error:
+        traceback.print_exception(error)
+        sys.stderr.flush()
+        os._exit(1)  # its threads are no daemons
     ready.set()
     print(server.uri.split("?")[0], flush=True)
-    while not gone.wait(1.0):
-        pass
+    gone.wait()
     closing = threading.Thread(target=server.close, daemon=True)
     closing.start()
     closing.join(_GOODBYE)
-    os._exit(0)  # its threads are no daemons
+    os._exit(0)
 
 
 def _watch(parent: int, ready: threading.Event, gone: threading.Event) -> None:

@@ -84,4 +84,4 @@ def _lifted(volume: NDArray[np.floating], true: NDArray[np.floating]) -> NDArray
     part = (position - low)[:, None, None]
     both = (1 - part) * volume[low] + part * volume[low + 1]
     nearest = volume[np.rint(position).astype(int)]
-    return np.where(np.isfinite(both), both, nearest)
+    return np.asarray(np.where(np.isfinite(both), both, nearest))

@@ -3,7 +3,18 @@
 import platform
 from importlib.metadata import version
 
-_PACKAGES = ("redoxscope", "bluesky", "event-model", "numpy", "scipy", "numba", "scikit-image", "finufft", "h5py", "tiled")
+_PACKAGES = (
+    "redoxscope",
+    "bluesky",
+    "event-model",
+    "numpy",
+    "scipy",
+    "numba",
+    "scikit-image",
+    "finufft",
+    "h5py",
+    "tiled",
+)
 
 
 def versions() -> dict[str, str]:

@@ -70,7 +70,8 @@ def gather(journals: list[Path], profile: Profile, scratch: Path) -> Tomograms:
     pixel_size, lost = float("nan"), 0
     for path in journals:
         reader: RunReader | None = None
-        for frame, reader in _frames(path, profile, files):
+        for frame, owner in _frames(path, profile, files):
+            reader = owner
             calibration = calibrations.setdefault(frame.run, Calibration(profile.camera))
             if frame.kind == "sample":
                 samples[round(frame.energy, 2)].append(frame)
@@ -164,7 +165,7 @@ def _angle_grid(angles: list[float]) -> NDArray[np.float64]:
     values = values[np.isfinite(values)]
     if values.size == 0:
         return values
-    return values[np.concatenate([[True], np.diff(values) > _SAME_ANGLE])]
+    return np.asarray(values[np.concatenate([[True], np.diff(values) > _SAME_ANGLE])])
 
 
 def main(arguments: list[str]) -> int:

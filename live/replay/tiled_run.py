@@ -1,7 +1,6 @@
 """A run stored in Tiled, as the documents it came in: in the order of time, its frames by the files they stand in."""
 
 import heapq
-import logging
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -17,8 +16,6 @@ from redoxscope.live.tiled_layout import open_frames
 from redoxscope.live.tiled_server import EmbeddedTiled
 from redoxscope.live.tiled_store import connect
 from redoxscope.live.tiled_text import one_line
-
-log = logging.getLogger(__name__)
 
 Document = tuple[str, dict[str, Any]]
 
