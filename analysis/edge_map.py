@@ -131,8 +131,7 @@ class EdgeMap:
         height_noise = np.full(height.size, jump_noise, dtype=np.float32)
         strange = misfits(stack, basis, noise, sample, usable) if components else np.empty(0, dtype=np.intp)
         if strange.size:
-            plain = identity(len(stack))
-            own = solve(np.ascontiguousarray(stack[:, strange]), plain, strange, smooth=False)
+            own = solve(np.ascontiguousarray(stack[:, strange]), identity(len(stack)), strange, smooth=False)
             crossing[strange], sigma[strange], height[strange], height_noise[strange] = own
         slope = 0.0
         if early is not None:

@@ -19,13 +19,13 @@ class FrontWindow:
 def front_mask(edge_energy: NDArray[np.floating], window: FrontWindow) -> NDArray[np.uint8]:
     """1 where the edge energy (eV, any shape, NaN outside material) is within the window, ends included."""
     with np.errstate(invalid="ignore"):
-        return (np.abs(edge_energy - window.energy) <= window.half_width).astype(np.uint8)
+        return np.asarray(np.abs(edge_energy - window.energy) <= window.half_width, dtype=np.uint8)
 
 
 def front_probability(
     edge_energy: NDArray[np.floating], sigma: NDArray[np.floating], window: FrontWindow
 ) -> NDArray[np.float32]:
-    """Probability that the true edge energy is within the window, for a normal error `sigma` (eV); NaN where unknown."""
+    """Probability that the true edge energy is within the window, for a normal error `sigma`; NaN where unknown."""
     scale = np.sqrt(2.0) * sigma
     with np.errstate(invalid="ignore", divide="ignore"):
         high = erf((window.energy + window.half_width - edge_energy) / scale)

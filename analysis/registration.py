@@ -9,7 +9,9 @@ components gather the light of all frames: on frames of low contrast this beats 
 there (tests/analysis/test_registration.py compares them).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +24,7 @@ Image = NDArray[np.float32]
 
 _FINE, _COARSE = 1.0, 3.0
 """Band of structure that is compared: difference of two Gaussians, standard deviations in pixels."""
-_COMPONENTS = 4
+_COMPONENTS = 6
 _LARGEST = 512
 """Frames are binned down to about this many pixels for the comparison."""
 _MARGIN = 8
@@ -34,7 +36,7 @@ class Placement:
     """Where a frame lies."""
 
     shift: tuple[float, float]
-    """(dy, dx) px: position in the frame minus position on the series' grid; if not valid, that of the nearest frame."""
+    """(dy, dx) px: position in the frame minus that on the series' grid; if not valid, the nearest frame's."""
     sigma: float
     """Standard error of the shift from the comparison's residual, px."""
     quality: float
@@ -56,6 +58,8 @@ class Registration:
         """Components of the first scan: they keep later ones from drifting away step by step."""
         self._pool: list[Image] = []
         """Components of all frames placed so far."""
+        self._settled: list[Image] = []
+        """Those of the scans that have ended."""
         self._previous: dict[int, tuple[float, float]] = {}
         self._current: dict[int, tuple[float, float]] = {}
         """Shifts, by number of the energy."""
@@ -65,7 +69,28 @@ class Registration:
         if not self._current:
             return
         self._first = self._first or self._pool
+        self._settled = self._pool
         self._previous, self._current = self._current, {}
+
+    def restart_scan(self) -> None:
+        """Forget the frames of the current scan, to place them anew."""
+        self._pool, self._current = self._settled, {}
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """What the next scan needs to know, as plain arrays; to be called between scans."""
+        return {
+            "first": np.array(self._first),
+            "settled": np.array(self._settled),
+            "index": np.array(list(self._previous), dtype=np.int64),
+            "shift": np.array(list(self._previous.values())),
+        }
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take up where the registration that gave `arrays` was."""
+        self._first, self._settled = list(arrays["first"]), list(arrays["settled"])
+        placed = zip(arrays["index"], arrays["shift"], strict=True)
+        self._previous = {int(i): (float(dy), float(dx)) for i, (dy, dx) in placed}
+        self._pool, self._current = self._settled, {}
 
     def place(self, index: int, absorbance: NDArray[np.floating], scale: float) -> Placement:
         """Where the frame number `index` of the current scan lies.
@@ -131,7 +156,7 @@ class Registration:
             if not lit > 0:
                 return lost
             quality = float(model.ravel() @ value) / lit
-            slopes = np.stack(np.gradient(model))
+            slopes = np.asarray(np.gradient(model), dtype=np.float32)
             both = np.concatenate([columns, slopes]).reshape(len(columns) + 2, -1)
             fitted, covariance, variance = _regress(both, value)
             spread = covariance[-2:, -2:] * variance

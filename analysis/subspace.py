@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 _LEARNERS = 40_000
 """A basis is learnt from about this many pixels."""
-_MISFIT = 6.0
+_MISFIT = 4.0
 """A pixel is a misfit if its residual exceeds the common one by this many standard deviations of pure noise."""
 
 
@@ -80,8 +80,7 @@ def misfits(
     """
     n, terms = basis.vectors.shape
     residual = np.empty(spectra.shape[1], dtype=np.float32)
-    whiten = (1 / noise).astype(np.float32)
-    _residual(spectra, whiten, (basis.fold * noise).astype(np.float32), residual)
+    _residual(spectra, 1 / noise, basis.fold, residual)
     excess = residual / np.where(np.isfinite(sample) & (sample > 0), sample, 1.0) ** 2
     # The noise may be known up to a factor only: the common pixels tell it.
     limit = np.median(excess[usable]) * (1 + _MISFIT * np.sqrt(2 / max(n - terms, 1)))
@@ -91,31 +90,31 @@ def misfits(
 @njit(parallel=True, cache=True, nogil=True)
 def _residual(
     spectra: NDArray[np.float32],
-    whiten: NDArray[np.float32],
-    fold: NDArray[np.float32],
+    whiten: NDArray[np.float64],
+    fold: NDArray[np.float64],
     residual: NDArray[np.float32],
 ) -> None:
-    """Sum of squares of the whitened spectra minus that of their coefficients, pixel by pixel."""
+    """Sum of squares of the whitened spectra minus that of their coefficients, pixel by pixel; rounding is cut off."""
     n, pixels = spectra.shape
     terms = fold.shape[0]
     block = 256
     for b in prange((pixels + block - 1) // block):
         low = b * block
         size = min(pixels, low + block) - low
-        c = np.zeros((terms, size), dtype=np.float32)
-        total = np.zeros(size, dtype=np.float64)
+        c = np.zeros((terms, size))
+        total = np.zeros(size)
         for i in range(n):
             for p in range(size):
                 total[p] += (whiten[i] * spectra[i, low + p]) ** 2
             for k in range(terms):
-                w = fold[k, i] * whiten[i]
+                w = fold[k, i]
                 for p in range(size):
                     c[k, p] += w * spectra[i, low + p]
-        for k in range(terms):
-            for p in range(size):
-                total[p] -= np.float64(c[k, p]) ** 2
         for p in range(size):
-            residual[low + p] = total[p]
+            rest = total[p]
+            for k in range(terms):
+                rest -= c[k, p] ** 2
+            residual[low + p] = rest if rest > 1e-6 * total[p] else 0.0
 
 
 def identity(n: int) -> Basis:

@@ -51,8 +51,9 @@ class Edge:
             found = len(_alike(e, self.members(e, window).tolist()))
             if found < least:
                 raise ValueError(
-                    f"{found} different energies in the {self.name} edge's {name} window {window[0]:g}-{window[1]:g} eV, "
-                    f"{least} needed: extend the scan ({e.min():g}-{e.max():g} eV) or edit the profile"
+                    f"{found} different energies in the {self.name} edge's {name} window "
+                    f"{window[0]:g}-{window[1]:g} eV, {least} needed: extend the scan "
+                    f"({e.min():g}-{e.max():g} eV) or edit the profile"
                 )
 
 

@@ -1,0 +1,200 @@
+"""The accumulator: whatever way the frames come in, the end is the batch result; and what it says of its errors."""
+
+import numpy as np
+import pytest
+
+from redoxscope.analysis.edge_map import FINAL, NONE, PROVISIONAL, EdgeMap
+from redoxscope.analysis.xanes import Edge, edge_energy
+
+from .conftest import ENERGIES, phantom
+
+EDGE = Edge()
+N = ENERGIES.size
+NOISE = 0.01
+
+
+def fill(frames, order=range(N), variance=NOISE**2, energies=ENERGIES):
+    scan = EdgeMap(energies, frames.shape[1:], EDGE)
+    for i in order:
+        assert scan.update(i, frames[i], variance)
+    return scan
+
+
+def assert_same(one, other):
+    np.testing.assert_array_equal(one.edge_energy, other.edge_energy)
+    np.testing.assert_array_equal(one.jump, other.jump)
+    np.testing.assert_allclose(one.sigma, other.sigma, rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def frames(particle):
+    return particle.noisy(NOISE)
+
+
+@pytest.mark.parametrize("subspace", [True, False])
+@pytest.mark.parametrize("order", ["forward", "backward", "shuffled"])
+def test_any_order_ends_at_the_batch_result(frames, order, subspace):
+    picks = {"forward": range(N), "backward": range(N)[::-1], "shuffled": np.random.default_rng(0).permutation(N)}
+    scan = fill(frames, picks[order])
+    found = scan.result(subspace=subspace)
+    assert_same(found, edge_energy(frames, ENERGIES, EDGE, variance=NOISE**2, subspace=subspace))
+    assert scan.complete
+    assert (found.state == FINAL).all()
+
+
+def test_looking_in_between_changes_nothing(frames):
+    scan = EdgeMap(ENERGIES, frames.shape[1:], EDGE)
+    for i in range(N):
+        scan.update(i, frames[i], NOISE**2)
+        scan.result()
+    assert_same(scan.result(), fill(frames).result())
+
+
+def test_duplicates_are_ignored(frames):
+    scan = fill(frames)
+    assert not scan.update(5, frames[5] + 1, 1.0)
+    assert_same(scan.result(), fill(frames).result())
+
+
+@pytest.mark.parametrize("cuts", [(20,), (10, 45), tuple(range(1, N))])
+def test_merged_parts_are_the_whole(frames, cuts):
+    parts = [fill(frames, part) for part in np.split(np.random.default_rng(1).permutation(N), cuts)]
+    whole = parts[0]
+    for part in parts[1:]:
+        whole.merge(part)
+    assert whole.complete
+    assert_same(whole.result(), fill(frames).result())
+
+
+def test_a_frame_may_count_once(frames):
+    with pytest.raises(ValueError, match=r"frames \[3\] are in both parts"):
+        fill(frames, [1, 3]).merge(fill(frames, [3, 4]))
+
+
+@pytest.mark.parametrize("subspace", [True, False])
+@pytest.mark.parametrize("lost", [[7], [20, 21, 22], [0, 30, 50]])
+@pytest.mark.parametrize("how", ["never came", "all NaN"])
+def test_lost_frames_leave_the_batch_result_of_the_rest(frames, lost, how, subspace):
+    kept = np.setdiff1d(np.arange(N), lost)
+    scan = fill(frames, kept)
+    if how == "all NaN":
+        for i in lost:
+            scan.update(i, np.full(frames.shape[1:], np.nan), NOISE**2)
+        assert scan.complete
+        assert scan.seen.all()
+    else:
+        assert not scan.complete
+        assert not scan.seen[lost].any()
+    expected = edge_energy(frames[kept], ENERGIES[kept], EDGE, variance=NOISE**2, subspace=subspace)
+    found = scan.result(closed=True, subspace=subspace)
+    assert_same(found, expected)
+    assert (found.state == FINAL).all()
+
+
+def test_unsorted_and_repeated_energies(frames, particle):
+    repeated = np.concatenate([ENERGIES, ENERGIES[22:32]])
+    more = np.concatenate([frames, particle.noisy(NOISE, seed=9)[22:32]])
+    pick = np.random.default_rng(2).permutation(repeated.size)
+    sorted_result = fill(more, range(63), energies=repeated).result(subspace=False)
+    shuffled = fill(more[pick], range(63), energies=repeated[pick]).result(subspace=False)
+    np.testing.assert_allclose(shuffled.edge_energy, sorted_result.edge_energy, atol=2e-3)
+    once = fill(frames).result(subspace=False)
+    errors = [np.std(r.edge_energy - particle.edge_energy) for r in (sorted_result, once)]
+    assert errors[0] < errors[1]
+    pull = (sorted_result.edge_energy - particle.edge_energy) / sorted_result.sigma
+    assert np.median(np.abs(pull)) / 0.6745 == pytest.approx(1, abs=0.2)
+
+
+def test_provisional_as_soon_as_the_edge_has_been_seen(particle):
+    previous = fill(particle.noisy(NOISE, seed=1)).result()
+    frames = particle.noisy(NOISE, seed=2)
+    half_way = int(np.flatnonzero(ENERGIES == 8348)[0]) + 1
+    scan = fill(frames, range(half_way))
+    assert (scan.result().state == NONE).all(), "nothing is known of the post-edge"
+    early = scan.result(previous=previous)
+    assert (early.state == PROVISIONAL).mean() > 0.98
+    known = early.state == PROVISIONAL
+    error = (early.edge_energy - particle.edge_energy)[known]
+    assert np.median(np.abs(error)) < 0.1
+    assert np.std(error / early.sigma[known]) == pytest.approx(1, abs=0.25)
+    final = fill(frames).result(previous=previous)
+    assert (final.state == FINAL).all()
+    assert np.median(final.sigma) <= np.median(early.sigma[known])
+    assert_same(final, fill(frames).result())  # the previous scan has no say in it
+
+
+def test_before_its_crossing_a_pixel_has_no_state(particle):
+    frames = particle.noisy(0.003)
+    previous = fill(frames, variance=0.003**2).result()
+    upto = int(np.flatnonzero(ENERGIES == 8341)[0]) + 1
+    early = fill(frames, range(upto), variance=0.003**2).result(previous=previous)
+    known = early.state == PROVISIONAL
+    assert known[particle.edge_energy < 8340.8].mean() > 0.98
+    assert not known[particle.edge_energy > 8341.3].any()
+    np.testing.assert_array_equal(np.isfinite(early.edge_energy), known)
+
+
+def test_nothing_seen_is_nothing_known(frames):
+    empty = EdgeMap(ENERGIES, frames.shape[1:], EDGE).result()
+    assert np.isnan(empty.edge_energy).all()
+    assert (empty.state == NONE).all()
+    assert np.isnan(fill(frames, range(12)).result(closed=True).edge_energy).all()
+
+
+@pytest.mark.parametrize("subspace", [True, False])
+def test_missing_samples_and_dead_pixels(frames, particle, subspace):
+    holed = frames.copy()
+    holed[:, 3, 4] = np.nan  # dead
+    holed[::10, 5, 6] = np.nan  # a sample here and there
+    holed[44:, 7, 8] = np.nan  # drifted out of the view before the post-edge
+    holed[:6, 9, 10] = np.nan  # came into the view after the pre-edge
+    found = fill(holed).result(subspace=subspace)
+    for dead in ((3, 4), (7, 8), (9, 10)):
+        assert np.isnan(found.edge_energy[dead])
+        assert np.isnan(found.jump[dead])
+        assert found.state[dead] == NONE
+    assert abs(found.edge_energy[5, 6] - particle.edge_energy[5, 6]) < 0.5
+    whole = fill(frames).result(subspace=subspace)
+    others = np.isfinite(found.edge_energy)
+    assert others.sum() == frames[0].size - 3
+    assert np.median(np.abs(found.edge_energy - whole.edge_energy)[others]) < (0.02 if subspace else 1e-9)
+
+
+@pytest.mark.parametrize(("subspace", "noise"), [(False, 0.003), (True, 0.003), (True, 0.015)])
+def test_sigma_is_the_scatter_of_repetitions(subspace, noise):
+    scan = phantom((30, 40), jump=(0.3, 0.6))
+    pulls = []
+    spread = []
+    for seed in range(8):
+        found = fill(scan.noisy(noise, seed), variance=noise**2).result(subspace=subspace)
+        spread.append((found.edge_energy, found.sigma))
+    energies, sigmas = (np.array(a) for a in zip(*spread, strict=True))
+    pulls = (energies - energies.mean(axis=0)) / sigmas * np.sqrt(8 / 7)
+    assert 0.85 < np.nanstd(pulls) < 1.15
+    errors = (energies - scan.edge_energy) / sigmas
+    assert 0.8 < np.nanmedian(np.abs(errors)) / 0.6745 < (1.3 if noise > 0.01 else 8), "bias of the definition included"
+
+
+@pytest.mark.parametrize("subspace", [True, False])
+def test_empty_pixels_have_no_edge_energy(subspace):
+    scan = phantom((24, 30))
+    frames = scan.noisy(0.02)
+    empty = np.zeros((24, 30), dtype=bool)
+    empty[:, :10] = True
+    frames[:, empty] = (0.02 * np.random.default_rng(3).standard_normal((N, empty.sum()))).astype(np.float32)
+    found = fill(frames, variance=0.02**2).result(subspace=subspace)
+    assert np.isfinite(found.edge_energy[empty]).mean() < 0.01
+    assert np.isfinite(found.edge_energy[~empty]).mean() > 0.95
+    assert np.abs(np.median(found.jump[empty])) < 0.02
+
+
+def test_noise_per_pixel(frames, particle):
+    """The bright half of the field is less certain, and says so."""
+    noise = np.where(np.arange(30) < 15, 0.004, 0.02) * np.ones((24, 1))
+    frames = (particle.clean + noise * np.random.default_rng(4).standard_normal(particle.clean.shape)).astype(
+        np.float32
+    )
+    found = fill(frames, variance=noise**2).result()
+    error = np.abs(found.edge_energy - particle.edge_energy)
+    for half in (slice(0, 15), slice(15, 30)):
+        assert np.nanmedian(error[:, half] / found.sigma[:, half]) / 0.6745 == pytest.approx(1, abs=0.35)
