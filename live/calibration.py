@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from redoxscope.analysis.absorbance import absorbance, absorbance_variance, transmission
+from redoxscope.analysis.absorbance import absorbance, absorbance_variance, air_level, transmission
 from redoxscope.live.frames import Frame, FrameError
 from redoxscope.live.profile import Camera
 
@@ -32,6 +32,10 @@ class Calibration:
         self._flats: list[Frame] = []
         self._dark: NDArray[np.float32] | None = None
         self._mean: tuple[float, int, NDArray[np.float32]] | None = None
+        self._shape: tuple[int, ...] = ()
+        """Of the frames that the means are for."""
+        self.incomplete = False
+        """Whether a dark or flat could not be read when it was wanted."""
 
     def add(self, frame: Frame) -> None:
         """File a dark or a flat."""
@@ -40,6 +44,10 @@ class Calibration:
             self._dark = None
         else:
             self._flats.append(frame)
+
+    def renew(self) -> None:
+        """Forget the means: what could not be read may be readable by now."""
+        self._shape, self.incomplete = (), False
 
     def flats_at(self, energy: float) -> list[Frame]:
         """The flats of an energy (eV)."""
@@ -51,6 +59,8 @@ class Calibration:
         Raises FrameError if the frame, or every flat, cannot be read or holds no image.
         """
         pixels = frame.read()
+        if pixels.shape != self._shape:
+            self._shape, self._dark, self._mean = pixels.shape, None, None
         saturated = None if self._camera.saturation is None else pixels >= self._camera.saturation
         flat = self._flat(frame.energy, required=not frame.transmission)
         dark = self._mean_dark()
@@ -71,11 +81,12 @@ class Calibration:
         if flat is None:
             return Absorbance(value, None)
         counts = flat if dark is None else flat - dark
-        return Absorbance(value, absorbance_variance(value, counts, photons_per_count=self._camera.photons_per_count))
+        variance = absorbance_variance(value, counts, photons_per_count=self._camera.photons_per_count)
+        return Absorbance(value - np.float32(air_level(value, variance)), variance)
 
     def _mean_dark(self) -> NDArray[np.float32] | None:
         if self._dark is None and self._darks:
-            self._dark = _mean(self._darks)
+            self._dark = self._average(self._darks)
         return self._dark
 
     def _flat(self, energy: float, *, required: bool) -> NDArray[np.float32] | None:
@@ -85,7 +96,7 @@ class Calibration:
             flats = self.flats_at(candidate)
             if self._mean is not None and self._mean[:2] == (candidate, len(flats)):
                 return self._mean[2]
-            mean = _mean(flats)
+            mean = self._average(flats)
             if mean is not None:
                 self._mean = (candidate, len(flats), mean)
                 return mean
@@ -99,23 +110,18 @@ class Calibration:
         ratio = flats[0].exposure / frame.exposure if flats and frame.exposure else np.nan
         return float(ratio) if np.isfinite(ratio) and ratio > 0 else 1.0
 
-
-def _mean(frames: list[Frame]) -> NDArray[np.float32] | None:
-    """Mean of those frames that can be read and are not blank; None if none can."""
-    total: NDArray[np.float32] | None = None
-    count = 0
-    for frame in frames:
-        try:
-            pixels = frame.read().astype(np.float32)
-        except FrameError:
-            continue
-        if frame.kind == "flat" and not pixels.any():
-            continue
-        if total is None:
-            total = pixels
-        elif total.shape == pixels.shape:
-            total = total + pixels
-        else:
-            continue
-        count += 1
-    return None if total is None else total / np.float32(count)
+    def _average(self, frames: list[Frame]) -> NDArray[np.float32] | None:
+        """Mean of those frames that can be read and are not blank; None if none can."""
+        total = np.zeros(self._shape, dtype=np.float32)
+        count = 0
+        for frame in frames:
+            try:
+                pixels = frame.read().astype(np.float32)
+            except FrameError:
+                self.incomplete = True
+                continue
+            if pixels.shape != self._shape or (frame.kind == "flat" and not pixels.any()):
+                continue
+            total += pixels
+            count += 1
+        return total / np.float32(count) if count else None

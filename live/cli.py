@@ -60,11 +60,13 @@ def _parser() -> argparse.ArgumentParser:
     monitor = _command(commands, "monitor", _monitor, "watch a beamline")
     _profile(monitor, "simulated")
     monitor.add_argument("--listen", metavar="ADDR", default=None, help="0MQ address to take documents at")
+    monitor.add_argument("--key", metavar="FILE", type=Path, help="secret key for ADDR, made if it is not there")
     monitor.add_argument("--tiled", metavar="URI", help="a Tiled server that is there, instead of our own")
     _no_view(monitor)
 
     simulate = _command(commands, "simulate", _simulate, "the simulated beamline alone, publishing documents")
     simulate.add_argument("--publish", metavar="ADDR", default=None, help="0MQ address of the monitor")
+    simulate.add_argument("--key", metavar="FILE", type=Path, help="public key of the monitor")
     simulate.add_argument("--fault", metavar="KIND", action="append", default=[], nargs="+", help="what goes wrong")
     simulate.add_argument("--quick", action="store_true", help="a small particle and few scans")
     simulate.add_argument("--inline", action="store_true", help="frames in the documents instead of in HDF5 files")
@@ -137,7 +139,8 @@ def _monitor(options: argparse.Namespace) -> int:
     from redoxscope.live.transport import DEFAULT_ADDRESS
 
     profile = load_profile(options.profile)
-    return listen(data_folder(options.data), profile, options.listen or DEFAULT_ADDRESS, tiled=options.tiled)
+    address = options.listen or DEFAULT_ADDRESS
+    return listen(data_folder(options.data), profile, address, key=options.key, tiled=options.tiled)
 
 
 def _simulate(options: argparse.Namespace) -> int:
@@ -147,6 +150,7 @@ def _simulate(options: argparse.Namespace) -> int:
     return simulate(
         options.publish or DEFAULT_ADDRESS,
         data_folder(options.data),
+        key=options.key,
         quick=options.quick,
         seed=options.seed,
         inline=options.inline,

@@ -24,6 +24,7 @@ from redoxscope.live.terminal import Terminal
 from redoxscope.live.tiled_server import EmbeddedTiled
 from redoxscope.live.transport import Receiver
 from redoxscope.live.truth import Errors, compare
+from redoxscope.simulators.session import Schedule
 
 
 def demo(data: Path, *, quick: bool, seed: int) -> int:
@@ -31,7 +32,7 @@ def demo(data: Path, *, quick: bool, seed: int) -> int:
     begun = time.monotonic()
     receiver = Receiver("tcp://127.0.0.1:0")
     truth = data / "truth" / f"{time.strftime('%Y%m%d-%H%M%S')}-seed{seed}.h5"
-    terminal = Terminal(total=_frames(quick))
+    terminal = Terminal(total=Schedule.of(quick).frames)
     profile = load_profile("simulated")
     try:
         with monitoring(data, profile, terminal, EmbeddedTiled(data), source=f"demo, seed {seed}") as monitor:
@@ -54,15 +55,6 @@ def demo(data: Path, *, quick: bool, seed: int) -> int:
     errors = compare(exported[-1], truth) if exported else None
     _report(Console(), folders[-1] if folders else None, [*exported, *drawn], errors, monitor, time.monotonic() - begun)
     return 0 if errors is not None and not monitor.failures else 1
-
-
-def _frames(quick: bool) -> int:
-    """How many frames of the sample will come."""
-    from redoxscope.simulators.session import Schedule
-    from redoxscope.simulators.spectra import ENERGIES_53
-
-    schedule = Schedule.of(quick)
-    return (1 + schedule.before + schedule.after) * ENERGIES_53.size + schedule.energies_3d.size * schedule.angles.size
 
 
 def _start_beamline(

@@ -4,9 +4,9 @@ Frames are paired with their readings by index, never by arrival: an event that 
 the stream_datum that says where they are.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlparse
 
 import event_model
@@ -17,6 +17,16 @@ from redoxscope.live.frames import Frame, FrameError, FrameFiles, Kind, Pixels
 from redoxscope.live.profile import Profile
 
 Document = dict[str, Any]
+
+
+class _Span(NamedTuple):
+    """What a stream_datum says; one document may claim any number of events, so they are never counted out."""
+
+    start: int
+    stop: int
+    resource: str
+    first: int
+    """Index in the resource of the event with seq_num `start`."""
 
 
 class RunReader:
@@ -43,7 +53,10 @@ class RunReader:
         self._descriptors: dict[str, Document] = {}
         self._resources: dict[str, Document] = {}
         self._datums: dict[str, Document] = {}
-        self._places: dict[tuple[str, int], tuple[str, int]] = {}
+        self._places: dict[str, dict[int, _Span]] = {}
+        """By descriptor and first seq_num."""
+        self._long: dict[str, list[_Span]] = {}
+        """Those of more than one event."""
         self._waiting: dict[tuple[str, int], Document] = {}
         self._events: set[tuple[str, int]] = set()
         self._per_stream: dict[str, int] = {}
@@ -104,12 +117,22 @@ class RunReader:
                 self.stop = doc
 
     def _located(self, doc: Document) -> Iterator[Frame]:
-        first = int(doc["indices"]["start"])
-        for offset, seq_num in enumerate(range(int(doc["seq_nums"]["start"]), int(doc["seq_nums"]["stop"]))):
-            key = (str(doc["descriptor"]), seq_num)
-            self._places[key] = (str(doc["stream_resource"]), first + offset)
-            if key in self._waiting:
-                yield from self._frame(self._waiting.pop(key))
+        descriptor, seq_nums = str(doc["descriptor"]), doc["seq_nums"]
+        span = _Span(
+            int(seq_nums["start"]), int(seq_nums["stop"]), str(doc["stream_resource"]), int(doc["indices"]["start"])
+        )
+        self._places.setdefault(descriptor, {})[span.start] = span
+        if span.stop - span.start > 1:
+            self._long.setdefault(descriptor, []).append(span)
+        for key in sorted(k for k in self._waiting if k[0] == descriptor and span.start <= k[1] < span.stop):
+            yield from self._frame(self._waiting.pop(key))
+
+    def _place_of(self, key: tuple[str, int]) -> tuple[str, int] | None:
+        """Resource and index of the event with this descriptor and seq_num, if a stream_datum has told."""
+        span = self._places.get(key[0], {}).get(key[1])
+        if span is None:
+            span = next((s for s in self._long.get(key[0], ()) if s.start <= key[1] < s.stop), None)
+        return None if span is None else (span.resource, span.first + key[1] - span.start)
 
     def _event(self, doc: Document) -> Iterator[Frame]:
         key = (str(doc["descriptor"]), int(doc["seq_num"]))
@@ -117,7 +140,7 @@ class RunReader:
         image = self.profile.documents.image
         if descriptor.get("name") not in self._kinds or image not in descriptor["data_keys"] or key in self._events:
             return
-        if image not in doc["data"] and key not in self._places:
+        if image not in doc["data"] and self._place_of(key) is None:
             self._waiting[key] = doc
             return
         yield from self._frame(doc)
@@ -129,7 +152,7 @@ class RunReader:
         data_key = descriptor["data_keys"][names.image]
         energy = self._value(doc, names.energy)
         times = doc.get("timestamps", {})
-        place = self._place(doc, data_key)
+        read = self._place(doc, data_key)
         key = (str(doc["descriptor"]), int(doc["seq_num"]))
         frame = Frame(
             run=self.uid,
@@ -141,7 +164,7 @@ class RunReader:
             temperature=self._value(doc, names.temperature),
             exposure=self._value(doc, names.exposure),
             transmission=data_key.get("units") == "transmission",
-            read=place,
+            read=lambda: self._pixels(read),
         )
         self._events.add(key)
         self._per_stream[kind] = self._per_stream.get(kind, 0) + 1
@@ -152,17 +175,29 @@ class RunReader:
         value = doc["data"].get(key, self.start.get(key)) if key else None
         return float(np.mean(value)) if isinstance(value, int | float | np.ndarray | list) else float("nan")
 
-    def _place(self, doc: Document, data_key: Document) -> Any:
+    def _pixels(self, read: Callable[[], Pixels]) -> Pixels:
+        """What `read` gives; documents that make no sense are a FrameError too."""
+        try:
+            pixels = read()
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, MemoryError) as error:
+            raise FrameError(f"the documents of run {self.uid} do not say where its pixels are: {error!r}") from error
+        if pixels.size == 0:
+            raise FrameError(f"a frame of run {self.uid} has no pixels: its shape is {pixels.shape}")
+        return pixels
+
+    def _place(self, doc: Document, data_key: Document) -> Callable[[], Pixels]:
         """How to read the pixels of an event's frame."""
         image = self.profile.documents.image
         per_event = int(data_key["shape"][0]) if len(data_key.get("shape", ())) == 3 else 1
         if image not in doc["data"]:
-            resource, index = self._places[(str(doc["descriptor"]), int(doc["seq_num"]))]
+            place = self._place_of((str(doc["descriptor"]), int(doc["seq_num"])))
+            assert place is not None
+            resource, index = place
             return lambda: self._read_stream(resource, index, per_event)
         value = doc["data"][image]
         if isinstance(value, str):
             return lambda: self._read_datum(value, per_event)
-        return lambda: _plane(np.asarray(value))
+        return lambda: _plane(value)
 
     def _read_stream(self, resource: str, index: int, per_event: int) -> Pixels:
         """The frames of event number `index` of a stream_resource."""
@@ -189,10 +224,11 @@ class RunReader:
         return self._files.read(path, dataset, int(datum["datum_kwargs"]["point_number"]) * per_point, per_point)
 
 
-def _plane(pixels: Pixels) -> Pixels:
+def _plane(value: Any) -> Pixels:
     """Inline pixels as (y, x); several exposures are averaged."""
-    if pixels.ndim == 3:
-        return np.asarray(pixels[0] if pixels.shape[0] == 1 else pixels.mean(axis=0, dtype=np.float32))
-    if pixels.ndim != 2 or pixels.dtype.kind not in "uif":
+    pixels = np.asarray(value)
+    if pixels.ndim not in (2, 3) or pixels.dtype.kind not in "uif" or pixels.size == 0:
         raise FrameError(f"an inline frame of shape {pixels.shape} and type {pixels.dtype} is no image")
-    return pixels
+    if pixels.ndim == 2:
+        return pixels
+    return np.asarray(pixels[0] if pixels.shape[0] == 1 else pixels.mean(axis=0, dtype=np.float32))

@@ -21,6 +21,10 @@ class FrameError(Exception):
     """A frame's pixels cannot be had, now (the file is being written) or ever; the message says why."""
 
 
+class UnreadableFile(FrameError):
+    """The file with the pixels is not there or not whole: its writer may not have closed it yet."""
+
+
 @dataclass(frozen=True)
 class Frame:
     """A frame of a run, its pixels unread."""
@@ -59,21 +63,21 @@ class FrameFiles:
         """
         try:
             data = self._file(path)[dataset]
-            if not isinstance(data, h5py.Dataset):
-                raise FrameError(f"{path}: {dataset} is not a dataset")
+            if not isinstance(data, h5py.Dataset) or data.ndim not in (2, 3) or data.dtype.kind not in "uif":
+                raise FrameError(f"{path}: {dataset} does not hold frames")
             if data.ndim == 2:
                 return np.asarray(data[()])
             if start + count > data.shape[0]:
                 data.id.refresh()
-            if start + count > data.shape[0]:
-                raise FrameError(
-                    f"{path}: frame {start + count - 1} of {dataset} is not there ({data.shape[0]} frames)"
-                )
+            if start < 0 or count < 1 or start + count > data.shape[0]:
+                # A file that was opened while it was written may show no more until it is opened anew.
+                self.forget(path)
+                raise UnreadableFile(f"{path}: frames {start} to {start + count - 1} of {dataset} are not there")
             frames = data[start : start + count]
             return np.asarray(frames[0] if count == 1 else frames.mean(axis=0, dtype=np.float32))
-        except (OSError, KeyError, RuntimeError) as error:
+        except (OSError, KeyError, RuntimeError, ValueError) as error:
             self.forget(path)
-            raise FrameError(f"{path}: frame {start} of {dataset}: {error}") from error
+            raise UnreadableFile(f"{path}: frame {start} of {dataset}: {error}") from error
 
     def forget(self, path: Path) -> None:
         """Close a file, to open it anew the next time."""

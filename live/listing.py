@@ -24,8 +24,10 @@ def runs(data: Path) -> int:
         frames = f"{facts.frames.used}/{facts.frames.expected}"
         table.add_row(folder.name, begun, str(folder.scan_count), solids, frames, str(facts.frames.bad), facts.source)
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)
     if table.row_count:
-        console.print(table, soft_wrap=not console.is_terminal)
+        console.print(table)
     else:
         console.print(f"no series in {data}")
     return 0
@@ -36,7 +38,8 @@ def export_series(data: Path, name: str, target: Path) -> int:
     if not data.is_dir():
         raise UserError(f"{data}: there is no such data folder; give --data DIR or set REDOXSCOPE_DATA")
     folder = find_series(data, name)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(f"exporting {folder.name}", total=1.0)
         export(folder, target, lambda fraction: progress.update(task, completed=fraction))
     print(target)

@@ -20,7 +20,7 @@ from redoxscope.analysis.registration import Placement
 from redoxscope.analysis.resample import resample
 from redoxscope.live.calibration import Absorbance, Calibration
 from redoxscope.live.documents import RunReader
-from redoxscope.live.frames import Frame, FrameError
+from redoxscope.live.frames import Frame, FrameError, UnreadableFile
 from redoxscope.live.series import Series
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,10 @@ class MapScan:
         """Frames that were set aside, with the reason."""
         self._edge = series.profile.xanes_edge()
         self._calibration = Calibration(series.profile.camera)
+        self._foreign: dict[int, str] = {}
+        """Those of them that are of none of the scan's energies."""
+        self._unread: set[int] = set()
+        """Those whose file could not be read."""
         self._samples: dict[int, Frame] = {}
         self._queue: list[int] = []
         self._level: dict[int, float] = {}
@@ -81,15 +85,18 @@ class MapScan:
         else:
             slot = self._slot(frame)
             if slot is None:
-                self.bad[frame.index] = f"{frame.energy:g} eV is not among the scan's energies"
+                self.bad[frame.index] = self._foreign[frame.index] = (
+                    f"{frame.energy:g} eV is not among the scan's energies"
+                )
                 return False
-            if slot in self._samples:
+            held = self._samples.get(slot)
+            if held is not None and (held.index == slot or frame.index != slot):
                 return False
             self._samples[slot] = frame
-            if slot < self._last:
+            if slot < self._last or slot in self.placed:
                 self._unsettled = True
             else:
-                self._queue = sorted([*self._queue, slot])
+                self._queue = sorted({*self._queue, slot})
         before = self.used
         while self._queue and self._take(self._queue):
             pass
@@ -101,13 +108,31 @@ class MapScan:
             return None
         return self._map.result(previous=self.series.previous, subspace=self.series.profile.edge.subspace)
 
+    @property
+    def unreadable(self) -> bool:
+        """Whether a file of frames that were set aside when the scan was closed still cannot be read."""
+        for slot in sorted(self._unread)[:1]:
+            try:
+                self._samples[slot].read()
+            except FrameError:
+                return True
+        return False
+
     def close(self) -> Map | None:
-        """The final map, with all frames that came; None if none did."""
+        """The final map, with all frames that came; None if none did.
+
+        May be done again when files have become readable.
+        """
         if self.energies.size == 0:
             self._announce()
         while self._queue and self._take(self._queue, ending=True):
             pass
-        if self._unsettled:
+        if (
+            self._unsettled
+            or self._unread
+            or self._calibration.incomplete
+            or any(self._dimmed(slot) for slot in self.placed)
+        ):
             self._again()
         if self._map is None:
             return None
@@ -122,7 +147,7 @@ class MapScan:
         """Number of the frame's energy: its index, unless its reading says otherwise."""
         if self.energies.size == 0:
             return frame.index
-        if frame.index < self.energies.size:
+        if 0 <= frame.index < self.energies.size:
             off = abs(frame.energy - self.energies[frame.index])
             if not off > _ENERGY_TOLERANCE:
                 return frame.index
@@ -177,12 +202,18 @@ class MapScan:
         """A frame's absorbance. Raises FrameError if there is none, or if the beam was not as in the frames around."""
         frame = self._calibration.absorbance(self._samples[slot])
         self._level[slot] = float(np.nanmedian(frame.value))
-        near = sorted((other for other in self._level if other != slot), key=lambda other: abs(other - slot))[:6]
-        if len(near) >= 3:
-            usual = float(np.median([self._level[other] for other in near]))
-            if abs(self._level[slot] - usual) > _BEAM_JUMP:
-                raise FrameError(f"its median absorbance is {self._level[slot]:.2f}, {usual:.2f} in those around it")
+        if reason := self._dimmed(slot):
+            raise FrameError(reason)
         return frame
+
+    def _dimmed(self, slot: int) -> str:
+        """In what way a frame's beam was not that of the frames around it; empty if it was."""
+        level = self._level[slot]
+        near = sorted((other for other in self._level if other != slot), key=lambda other: abs(other - slot))[:6]
+        usual = float(np.median([self._level[other] for other in near])) if len(near) >= 3 else level
+        if abs(level - usual) <= _BEAM_JUMP:
+            return ""
+        return f"its median absorbance is {level:.2f}, {usual:.2f} in those around it"
 
     def _place(self, slot: int, frame: Absorbance) -> Placement:
         """Where a frame lies; the first of a series makes the grid."""
@@ -221,7 +252,8 @@ class MapScan:
     def _again(self) -> None:
         """The whole scan once more, in order: place all frames, bridge the shifts that are not valid, file them."""
         self._map = None
-        self.placed = {}
+        self.placed, self._level, self._unread, self.bad = {}, {}, set(), dict(self._foreign)
+        self._calibration.renew()
         if self.series.previous is None:
             self.series.reference_energy = self.series.shape = None
         self.series.registration.restart_scan()
@@ -241,6 +273,8 @@ class MapScan:
 
     def _set_aside(self, slot: int, error: FrameError) -> None:
         self.bad[slot] = str(error)
+        if isinstance(error, UnreadableFile):
+            self._unread.add(slot)
         log.warning("frame %d at %g eV is set aside: %s", slot, self.energies[slot], error)
 
 

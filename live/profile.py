@@ -66,7 +66,7 @@ class Registration(_Table):
     """`proportional` to energy, as with a zone plate at a fixed place, or `fixed` where the beamline refocuses."""
     magnification_3d: Literal["proportional", "fixed"] | None = None
     """The same for tomograms; as `magnification` if left out."""
-    minimum_quality: float = Field(0.08, ge=0, le=1)
+    minimum_quality: float = Field(0.12, ge=0, le=1)
     """Correlation below which a measured shift is not trusted."""
 
 

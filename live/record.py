@@ -13,7 +13,8 @@ from redoxscope.live.series_parts import FrameCount, ScanRecord
 def scan_record(scan: MapScan, found: Map, profile: Profile) -> ScanRecord:
     """The map with its front, histogram and numbers, and where and when its frames were taken.
 
-    The scan's time is the mean over the frames of the search window: that is when the edge was looked at.
+    The scan's time is the median over the frames of the search window: that is when the edge was looked at, and one
+    time stamp that is centuries off does not move it.
     """
     window = profile.front_window()
     edges = profile.histogram.values()
@@ -38,8 +39,8 @@ def scan_record(scan: MapScan, found: Map, profile: Profile) -> ScanRecord:
         histogram=histogram(found.edge_energy, edges),
         histogram_edges=edges,
         transformed_fraction=transformed_fraction(found.edge_energy, window.energy),
-        time=float(np.mean(near)) if near else float("nan"),
-        temperature=float(np.mean(warm)) if warm else float("nan"),
+        time=float(np.median(near)) if near else float("nan"),
+        temperature=float(np.median(warm)) if warm else float("nan"),
         energy=scan.energies,
         shift=shift,
         magnification=magnification,

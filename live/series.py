@@ -1,6 +1,7 @@
 """What lasts from one XANES scan of a series to the next."""
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -17,7 +18,8 @@ from redoxscope.live.profile import Profile
 
 log = logging.getLogger(__name__)
 
-_FILE = "state.npz"
+_FILE = "state-{:04d}.npz"
+_FILES = re.compile(r"state-(\d{4,})\.npz")
 _MAP = [f.name for f in fields(Map)]
 
 
@@ -37,10 +39,10 @@ class Series:
         self.registration = Registration(self.profile.registration.minimum_quality)
 
     @classmethod
-    def open(cls, name: str, profile: Profile, folder: Path) -> "Series":
-        """A series as it was saved in its folder, or a new one."""
+    def open(cls, name: str, profile: Profile, folder: Path, scans: int) -> "Series":
+        """A series as it was when its folder held so many scans, or a new one."""
         series = cls(name, profile)
-        path = folder / _FILE
+        path = folder / _FILE.format(scans)
         if path.exists():
             try:
                 with np.load(path, allow_pickle=False) as held:
@@ -55,14 +57,21 @@ class Series:
         self.previous = finished
         self.registration.next_scan()
 
-    def save(self, folder: Path) -> None:
-        """Keep it for a monitor that is started later."""
+    def save(self, folder: Path, scans: int) -> None:
+        """Keep it for a monitor that is started later; `scans` counts those in the folder, with the one that is next.
+
+        It is saved before the scan is stored, and the state before it is kept: whichever of the two a killed monitor
+        got to, the state that belongs to the scans in the folder is there.
+        """
         if self.previous is None or self.reference_energy is None:
             return
         arrays: dict[str, Any] = {f"map_{name}": np.asarray(getattr(self.previous, name)) for name in _MAP}
         arrays |= self.registration.arrays()
-        with replacing(folder / _FILE) as path, path.open("wb") as file:
+        with replacing(folder / _FILE.format(scans)) as path, path.open("wb") as file:
             np.savez(file, reference_energy=self.reference_energy, **arrays)
+        for old in folder.iterdir():
+            if (number := _FILES.fullmatch(old.name)) and int(number[1]) < scans - 1:
+                old.unlink(missing_ok=True)
 
     def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         found = {name: arrays[f"map_{name}"] for name in _MAP}

@@ -12,7 +12,7 @@ from redoxscope.live.profile import Profile, load_profile
 from redoxscope.live.terminal import Terminal
 from redoxscope.live.tiled_server import EmbeddedTiled
 from redoxscope.live.tiled_store import connect
-from redoxscope.live.transport import Receiver
+from redoxscope.live.transport import Receiver, make_key
 
 
 @contextmanager
@@ -44,24 +44,38 @@ def _connection(uri: str) -> Callable[[], Any]:
     return lambda: client
 
 
-def listen(data: Path, profile: Profile, address: str, *, tiled: str | None = None) -> int:
+def listen(
+    data: Path, profile: Profile, address: str, *, key: Path | None = None, tiled: str | None = None
+) -> int:
     """`redoxscope monitor`: take documents at a 0MQ address until Ctrl-C."""
-    receiver = Receiver(address)
+    if key is not None and not key.exists():
+        make_key(key)
+    receiver = Receiver(address, key=key)
     try:
         with monitoring(data, profile, Terminal(), tiled or EmbeddedTiled(data), source=address) as monitor:
             monitor.observer.message(f"listening at {receiver.address}, Ctrl-C ends")
             monitor.resume()
-            while True:
-                pump(receiver, monitor)
+            try:
+                while True:
+                    pump(receiver, monitor)
+            except OSError as error:
+                monitor.observer.message(
+                    f"cannot write to {data}: {error.strerror or error}; make room and start again: what the monitor "
+                    "has not taken is kept by its publisher"
+                )
+                return 1
     finally:
         receiver.close()
 
 
 def pump(receiver: Receiver, monitor: Monitor, timeout: float = 0.2) -> int:
-    """Hand what has arrived to the monitor; it is acknowledged when it is in the journal. Returns how much it was."""
+    """Hand what has arrived to the monitor; it is acknowledged when it is in the journal. Returns how much it was.
+
+    Raises OSError if the disk is full: then nothing is acknowledged, and the publisher keeps it.
+    """
     arrived = receiver.poll(timeout)
     for name, doc, acknowledge in arrived:
-        monitor(name, doc)
+        monitor.take(name, doc)
         acknowledge()
     monitor.poll()
     monitor.observer.tick()
@@ -70,7 +84,7 @@ def pump(receiver: Receiver, monitor: Monitor, timeout: float = 0.2) -> int:
 
 def replay(source: str, data: Path, *, profile: str | None = None, speed: float | None = None) -> int:
     """`redoxscope replay`: recorded documents through the monitor."""
-    from redoxscope.live.replay import open_source, paced
+    from redoxscope.live.replay import open_source, paced, renewed
 
     chosen = load_profile(profile) if profile else None
     if source.startswith("tiled:"):
@@ -86,8 +100,9 @@ def replay(source: str, data: Path, *, profile: str | None = None, speed: float 
     chosen = chosen or load_profile(recording.profile or "simulated")
     terminal = Terminal(total=recording.frames)
     with monitoring(data, chosen, terminal, server, source=source) as monitor:
-        for name, doc in paced(recording.documents(), speed):
-            monitor(name, doc)
+        documents = renewed(recording.documents(), monitor.has_run, chosen.documents.series)
+        for name, doc in paced(documents, speed):
+            monitor.take(name, doc)
             monitor.observer.tick()
         monitor.finish()
     return 0 if monitor.touched and not monitor.failures else 1

@@ -13,6 +13,7 @@ def simulate(
     address: str,
     data: Path,
     *,
+    key: Path | None = None,
     quick: bool,
     seed: int,
     inline: bool = False,
@@ -28,10 +29,12 @@ def simulate(
         check_faults(faults)
     except ValueError as error:
         raise UserError(str(error)) from error
+    if inline and "dead_file" in faults:
+        raise UserError("the fault dead_file needs frames in files: leave out --inline")
     if real_time is not None and not real_time > 0:
         raise UserError(f"--real-time {real_time:g}: give simulated seconds per real second, more than 0")
     console = Console(stderr=True)
-    publisher = Publisher(address)
+    publisher = Publisher(address, key=key)
     try:
         console.print(f"simulated beamline: publishing to {address}, frames in {data / 'frames'}", soft_wrap=True)
         uids = run_session(

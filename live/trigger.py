@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from redoxscope.live.documents import RunReader
 from redoxscope.live.frames import Frame
 from redoxscope.live.volume_job import VolumeJob
 
+_SILENCE = 3600.0
+"""Seconds after which an analysis that says nothing is taken to hang; its stages take minutes."""
+
 
 class VolumeScan:
     """The runs of one 3D scan: one run with all energies, or one run per energy."""
@@ -24,6 +28,8 @@ class VolumeScan:
         self.series = series
         self.journals: list[Path] = []
         self.frames = 0
+        self.cut_short = False
+        """Whether a run that holds many energies was aborted: no other run will bring the rest."""
         self._wanted: list[float] = []
         self._done: set[float] = set()
         self._open: dict[str, set[float]] = {}
@@ -32,6 +38,11 @@ class VolumeScan:
     def energies_done(self) -> int:
         """Energies whose run has ended."""
         return len(self._done)
+
+    @property
+    def done(self) -> list[float]:
+        """Energies whose run has ended, eV."""
+        return sorted(self._done)
 
     @property
     def complete(self) -> bool:
@@ -52,8 +63,12 @@ class VolumeScan:
             self._open[frame.run].add(round(frame.energy, 2))
 
     def stop(self, run: RunReader) -> None:
-        """A run has ended."""
-        self._done |= self._open.pop(run.uid, set())
+        """A run has ended; the energy of an aborted tomogram is to be taken again."""
+        energies = self._open.pop(run.uid, set())
+        aborted = run.stop is not None and run.stop.get("exit_status", "success") != "success"
+        self.cut_short = aborted and len(energies) > 1
+        if not aborted or self.cut_short:
+            self._done |= energies
 
 
 class VolumeAnalysis:
@@ -85,6 +100,7 @@ class VolumeAnalysis:
             env=os.environ | one,
         )
         self._tell = tell
+        self._heard = time.monotonic()
         self.error: str | None = None
         self.outcome: dict[str, Any] | None = None
         self._thread = threading.Thread(target=self._listen, name="volume-analysis", daemon=True)
@@ -92,7 +108,12 @@ class VolumeAnalysis:
 
     @property
     def running(self) -> bool:
-        """Whether it is still at work."""
+        """Whether it is still at work; one that hangs is ended."""
+        if self._thread.is_alive() and time.monotonic() - self._heard > _SILENCE:
+            self.error = f"it said nothing for {_SILENCE / 60:.0f} minutes and was ended; see {self._log.name}"
+            self._process.kill()
+            self.wait(10.0)
+            return False
         return self._thread.is_alive()
 
     def wait(self, timeout: float | None = None) -> None:
@@ -102,11 +123,12 @@ class VolumeAnalysis:
     def kill(self) -> None:
         """End it now; its journals stay, so that it can be started again."""
         self._process.kill()
-        self._thread.join()
+        self.wait(10.0)
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
+            self._heard = time.monotonic()
             try:
                 fact = json.loads(line)
             except ValueError:

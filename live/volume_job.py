@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -20,9 +21,11 @@ from redoxscope.live import journal
 from redoxscope.live.calibration import Calibration
 from redoxscope.live.documents import RunReader
 from redoxscope.live.errors import UserError
-from redoxscope.live.frames import Frame, FrameError, FrameFiles
+from redoxscope.live.frames import Frame, FrameError, FrameFiles, UnreadableFile
 from redoxscope.live.profile import Profile
 
+_PATIENCE = 10.0
+"""Seconds in which files may be closed."""
 _SAME_ANGLE = 0.05
 """Degrees: projections closer than this are of one angle."""
 
@@ -55,6 +58,8 @@ class Tomograms:
     pixel_size: float
     """µm; NaN if not recorded"""
     expected: int
+    lost: int
+    """Projections that never came."""
     bad: int
     """Projections that could not be used."""
 
@@ -67,25 +72,30 @@ def gather(journals: list[Path], profile: Profile, scratch: Path) -> Tomograms:
     files = FrameFiles()
     samples: dict[float, list[Frame]] = defaultdict(list)
     calibrations: dict[str, Calibration] = {}
-    pixel_size, lost = float("nan"), 0
+    pixel_size, lost, nowhere = float("nan"), 0, 0
     for path in journals:
         reader: RunReader | None = None
         for frame, owner in _frames(path, profile, files):
             reader = owner
             calibration = calibrations.setdefault(frame.run, Calibration(profile.camera))
-            if frame.kind == "sample":
+            if frame.kind != "sample":
+                calibration.add(frame)
+            elif np.isfinite(frame.energy) and np.isfinite(frame.angle):
                 samples[round(frame.energy, 2)].append(frame)
             else:
-                calibration.add(frame)
+                nowhere += 1
         if reader is not None:
             pixel_size = reader.pixel_size
             lost += reader.lost
+    _wait_for_files([group[-1] for group in samples.values()])
     angles = _angle_grid([frame.angle for group in samples.values() for frame in group])
     if not samples or angles.size == 0:
         raise UserError("the 3D scan holds no projection with an angle; check [documents] angle in the profile")
     energies = np.array(sorted(samples))
     out: NDArray[np.float32] | None = None
-    bad = 0
+    if nowhere:
+        say(warning=f"{nowhere} projections have no angle or no energy")
+    bad = nowhere
     for i, energy in enumerate(energies):
         for frame in samples[energy]:
             try:
@@ -106,8 +116,8 @@ def gather(journals: list[Path], profile: Profile, scratch: Path) -> Tomograms:
     files.close()
     if out is None:
         raise UserError("no projection of the 3D scan can be read; see the log for the files")
-    total = sum(len(group) for group in samples.values())
-    return Tomograms(out, energies, angles, pixel_size, total + lost, bad + lost)
+    total = sum(len(group) for group in samples.values()) + nowhere
+    return Tomograms(out, energies, angles, pixel_size, total + lost, lost, bad)
 
 
 def run(job: VolumeJob) -> None:
@@ -140,6 +150,7 @@ def run(job: VolumeJob) -> None:
         axis_offset=volume.axis_offset,
         axis_quality=volume.axis_quality,
         expected=data.expected,
+        lost=data.lost,
         bad=data.bad,
     )
 
@@ -155,8 +166,26 @@ def _frames(path: Path, profile: Profile, files: FrameFiles) -> Iterator[tuple[F
         if name == "start":
             reader = RunReader(doc, profile, files)
         elif reader is not None:
-            for frame in reader.read(name, doc):
-                yield frame, reader
+            try:
+                for frame in reader.read(name, doc):
+                    yield frame, reader
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+                say(warning=f"a {name} document of run {reader.uid} makes no sense: {error!r}")
+
+
+def _wait_for_files(frames: list[Frame]) -> None:
+    """Until frames can be read: plans unstage the detector, which closes its file, after the run's stop."""
+    patience = _PATIENCE
+    for frame in frames:
+        while patience > 0:
+            try:
+                frame.read()
+                break
+            except UnreadableFile:
+                time.sleep(0.5)
+                patience -= 0.5
+            except FrameError:
+                break
 
 
 def _angle_grid(angles: list[float]) -> NDArray[np.float64]:

@@ -51,6 +51,11 @@ class Schedule:
             return cls(1, 2, ENERGIES_3D_QUICK, np.linspace(0.0, 176.0, 45))
         return cls(5, 5, ENERGIES_3D, np.linspace(0.0, 180.0, 91))
 
+    @property
+    def frames(self) -> int:
+        """Frames of the sample that it takes."""
+        return (2 + self.before + self.after) * ENERGIES_53.size + self.energies_3d.size * self.angles.size
+
     def plan(self, world: World, beamline: Beamline, md: dict[str, Any]) -> Generator[Msg, Any, list[str]]:
         """100 °C, 231 °C to half-way, cool down for the 3D scan, and 231 °C again to the end: one series.
 

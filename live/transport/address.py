@@ -14,7 +14,7 @@ DEFAULT_ADDRESS = "tcp://127.0.0.1:5578"
 
 _TCP = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.*-]+):(?P<port>\d{1,5})")
 _KEY = re.compile(r"[!-~]{40}")  # Z85, 32 bytes
-_HOW = "make one with redoxscope.live.transport.make_key(FILE), give FILE to the monitor and FILE.pub to the publisher"
+_HOW = "start the monitor with --key FILE, which makes one, and give the publisher FILE.pub: Publisher(address, key=…)"
 
 
 def check(address: str, *, key: object, bind: bool) -> str:

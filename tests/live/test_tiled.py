@@ -143,8 +143,7 @@ def assert_same(found, wanted, *, stamps=True):
 IRREGULAR = ["dark", "dark", "primary", "primary", "flat", "primary", "primary", "primary", "flat", "flat", "primary"]
 
 
-@pytest.mark.parametrize("inline", [False, True], ids=["file", "inline"])
-@pytest.mark.parametrize("per_event", [1, 3])
+@pytest.mark.parametrize(("inline", "per_event"), [(False, 1), (False, 3), (True, 1)], ids=["file", "chunks", "inline"])
 def test_a_raw_run_is_stored_by_event_and_replayed_as_it_was(data, client, tmp_path, inline, per_event):
     path = None if inline else data / f"frames 100%b {uuid.uuid4()}.h5"
     documents = list(recorded(IRREGULAR, path, per_event=per_event, lost=[3]))

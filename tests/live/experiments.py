@@ -1,0 +1,147 @@
+"""Simulated experiments with their truth, and what a monitor makes of them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from bluesky import RunEngine
+from bluesky.utils import DuringTask
+
+from redoxscope.live.journal import Journal
+from redoxscope.live.monitor import Monitor
+from redoxscope.live.observer import Observer
+from redoxscope.live.profile import load_profile
+from redoxscope.live.series_folder import list_series
+from redoxscope.simulators import World, WorldConfig, make_beamline, operando_heating, run_session
+from redoxscope.simulators.faults import faulty
+from redoxscope.simulators.spectra import ENERGIES_53
+
+Documents = list[tuple[str, dict[str, Any]]]
+
+
+@dataclass
+class Experiment:
+    documents: Documents
+    frames: Path
+    truth: Path | None = None
+    true_maps: list[np.ndarray] = field(default_factory=list)
+
+    @property
+    def runs(self) -> list[Documents]:
+        out: list[Documents] = []
+        for name, doc in self.documents:
+            if name == "start":
+                out.append([])
+            out[-1].append((name, doc))
+        return out
+
+    @property
+    def scans(self) -> list[Documents]:
+        return [run for run in self.runs if run[0][1]["plan_name"] == "xanes_2d"]
+
+    def write(self, path: Path) -> Path:
+        with Journal(path) as journal:
+            for name, doc in self.documents:
+                journal.append(name, doc)
+        return path
+
+
+def quick_experiment(folder: Path) -> Experiment:
+    """Five XANES scans and a 3D scan."""
+    documents: Documents = []
+    truth = folder / "truth.h5"
+    run_session(
+        [lambda name, doc: documents.append((name, doc))], frames_dir=folder / "frames", quick=True, truth_path=truth
+    )
+    with h5py.File(truth) as file:
+        return Experiment(documents, folder / "frames", truth, list(file["map_edge_energy"][()]))
+
+
+def short_experiment(folder: Path, scans: int = 3, faults: Iterable[str] = (), inline: bool = False) -> Experiment:
+    """XANES scans at 231 °C only."""
+    kinds = list(faults)
+    world = World(WorldConfig.quick(), seed=1)
+    beamline = make_beamline(world, folder / "frames", inline, kinds)
+    engine = RunEngine({}, context_managers=[], during_task=DuringTask())
+    times: dict[str, list[float]] = {}
+    documents: Documents = []
+
+    def watch(name: str, doc: dict[str, Any]) -> None:
+        if name == "start":
+            times[doc["uid"]] = []
+        elif name == "event" and 8325 <= doc["data"]["mono_energy"] <= 8360:
+            list(times.values())[-1].append(doc["timestamps"]["camera_image"])
+
+    engine.subscribe(watch)
+    engine.subscribe(faulty(lambda name, doc: documents.append((name, doc)), kinds))
+    engine(
+        operando_heating(**vars(beamline), programme=[(231.0, 3000.0 * scans)], interval=3000.0, energies=ENERGIES_53)
+    )
+    maps = [world.true_map(float(np.median(t))) for t in times.values()]
+    return Experiment(documents, folder / "frames", None, maps)
+
+
+class Notes(Observer):
+    """What the monitor told."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.done: list[tuple[str, int, Any, list[str]]] = []
+        self.states: list[set[int]] = []
+        self.outcomes: list[dict[str, Any]] = []
+        self.warnings: list[str] = []
+
+    def frame(self, scan: Any, record: Any) -> None:
+        if record is not None:
+            self.states.append(set(np.unique(record.state).tolist()))
+
+    def scan_done(self, series: str, index: int, record: Any, bad: list[str]) -> None:
+        self.done.append((series, index, record, bad))
+
+    def volume_done(self, scan: Any, outcome: dict[str, Any]) -> None:
+        self.outcomes.append(outcome)
+
+    def volume_progress(self, scan: Any, fact: dict[str, Any]) -> None:
+        if "warning" in fact:
+            self.warnings.append(str(fact["warning"]))
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
+def watch(data: Path, documents: Iterable[tuple[str, dict[str, Any]]], profile: Any = "simulated") -> Monitor:
+    """A monitor that has seen the documents to their end; its observer is a `Notes`."""
+    monitor = Monitor(data, load_profile(profile), observer=Notes())
+    for name, doc in documents:
+        monitor(name, doc)
+    monitor.finish()
+    return monitor
+
+
+def notes(monitor: Monitor) -> Notes:
+    assert isinstance(monitor.observer, Notes)
+    return monitor.observer
+
+
+def maps(data: Path) -> dict[str, np.ndarray]:
+    """Stored edge-energy maps by uid of the raw run."""
+    found = {}
+    for folder in list_series(data):
+        for index, part in enumerate(folder.scans):
+            found[part.raw_uid] = folder.scan(index).edge_energy
+    return found
+
+
+def same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two maps know the same pixels and agree to 1e-4 eV."""
+    return np.array_equal(np.isfinite(one), np.isfinite(other)) and bool(np.nanmax(np.abs(one - other)) < 1e-4)
+
+
+def error(found: np.ndarray, true: np.ndarray) -> tuple[float, float]:
+    """Median |error| in eV, and the part of the true material that is covered."""
+    inside = np.isfinite(true)
+    off = np.abs(found - true)[inside]
+    return float(np.nanmedian(off)), float(np.isfinite(off).mean())
