@@ -32,18 +32,20 @@ def bench(target: Path | None, sizes: Sizes | None = None) -> int:
     if target is not None:
         _check(target)
     console = Console()
-    absent = missing()
+    absent, facts = missing(), machine()
     outcomes = _measured(sizes)
     console.print(table(outcomes))
-    facts = machine()
     console.print(
-        f"{facts['processor']}, {facts['threads']} threads, load {facts['load'] or 0:.1f}; medians of "
-        f"{sizes.repetitions} interleaved repetitions"
+        f"{facts['processor']}, {facts['threads']} threads, load at the start {facts['load'] or 0:.1f}; medians of "
+        f"{sizes.repetitions} interleaved repetitions",
+        soft_wrap=True,
     )
+    for name, error in {name: error for outcome in outcomes for name, error in outcome.failed.items()}.items():
+        console.print(f"{name} failed: {error}", soft_wrap=True, markup=False)
     for name, how in absent.items():
         console.print(f"{name} is not installed ({how})", soft_wrap=True, markup=False)
     if target is not None:
-        target.write_text(json.dumps(document(outcomes, sizes, absent), indent=1) + "\n")
+        target.write_text(json.dumps(document(outcomes, sizes, absent, facts), indent=1) + "\n")
         console.print(f"all numbers: {target}", soft_wrap=True)
     return 0 if all(peer.agrees for outcome in outcomes for peer in outcome.peers) else 1
 

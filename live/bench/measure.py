@@ -93,6 +93,8 @@ class Outcome:
     memory: Timing
     """Its amount is in bytes."""
     peers: tuple[PeerOutcome, ...]
+    failed: dict[str, str]
+    """Peers that raised an error, which is no fault of ours, and what they said."""
 
     @property
     def over_memory(self) -> float:
@@ -108,12 +110,17 @@ def measure(stage: Stage, repetitions: int, tick: Callable[[], None] = lambda: N
     begun = time.perf_counter()
     memory, pass_over = _memory_pass(stage.touched)
     ours = Timing("redoxscope", stage.amount)
-    theirs = [Timing(peer.name, peer.amount) for peer in stage.peers]
+    peers: list[tuple[Peer, Timing, float]] = []
+    failed: dict[str, str] = {}
     with _silence():
         pass_over()
         stage.prepare()
         result = stage.run()
-        differences = [peer.difference(result, peer.run()) for peer in stage.peers]
+        for peer in stage.peers:
+            try:
+                peers.append((peer, Timing(peer.name, peer.amount), peer.difference(result, peer.run())))
+            except Exception as error:
+                failed[peer.name] = f"{type(error).__name__}: {error}"
         del result
         tick()
         for repetition in range(repetitions):
@@ -121,11 +128,10 @@ def measure(stage: Stage, repetitions: int, tick: Callable[[], None] = lambda: N
                 memory.seconds.append(_timed(pass_over))
                 stage.prepare()
                 ours.seconds.append(_timed(stage.run))
-                for timing, peer in zip(theirs, stage.peers, strict=True):
+                for peer, timing, _ in peers:
                     timing.seconds.append(_timed(peer.run))
             tick()
-    outcomes = zip(stage.peers, theirs, differences, strict=True)
-    return Outcome(stage, ours, memory, tuple(PeerOutcome(*each) for each in outcomes))
+    return Outcome(stage, ours, memory, tuple(PeerOutcome(*each) for each in peers), failed)
 
 
 def _timed(run: Callable[[], Any]) -> float:

@@ -5,6 +5,7 @@ txm_sandbox: Xiao et al., J. Synchrotron Rad. 29, 266 (2022). algotom: Vo et al.
 """
 
 import importlib
+import signal
 from collections.abc import Callable
 from types import ModuleType
 
@@ -73,7 +74,7 @@ def map_peers(stack: Floats, sizes: Sizes) -> tuple[Peer, ...]:
         peer("larch pre_edge", "larch", lambda s: _larch(larch, s), few)
         if larch
         else peer("np.polyfit per spectrum", "larch", _half_jump_each, few),
-        peer("txm_sandbox peak fit", "txm_sandbox", lambda s: _sandbox(sandbox, s), sizes.spectra, other=True)
+        peer("txm_sandbox peak fit", "txm_sandbox", lambda s: _sandbox(sandbox, s), 16 * sizes.spectra, other=True)
         if sandbox
         else peer("np.polyfit peak per pixel", "txm_sandbox", _peak_each, sizes.spectra, other=True),
         peer("pyxas polynomial peak", "pyxas", lambda s: _pyxas_peak(pyxas, s), 16 * sizes.spectra, other=True)
@@ -123,8 +124,13 @@ def _larch(larch: ModuleType, spectra: Floats) -> Floats:
 
 
 def _sandbox(sandbox: ModuleType, spectra: Floats) -> Floats:
-    fitted = sandbox.fit_curv_polynd(_WINDOW - EDGE.nominal, spectra[WHITE_LINE], 3)[0]
-    return np.asarray(sandbox.find_fit_peak("polynd", fitted, _FINE - EDGE.nominal)[0]).ravel()
+    # It ends its worker processes by a signal that our command line takes for Ctrl-C.
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        fitted = sandbox.fit_curv_polynd(_WINDOW - EDGE.nominal, spectra[WHITE_LINE], 3)[0]
+        return np.asarray(sandbox.find_fit_peak("polynd", fitted, _FINE - EDGE.nominal)[0]).ravel()
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _pyxas_peak(pyxas: ModuleType, spectra: Floats) -> Floats:

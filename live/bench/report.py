@@ -38,11 +38,11 @@ def _cells(outcome: Outcome, peer: PeerOutcome, unit: str) -> tuple[str, ...]:
     return name, f"{peer.timing.rate:.3g} {unit}", f"{faster:.3g} × as fast", f"{peer.difference:.2g}{verdict}"
 
 
-def document(outcomes: list[Outcome], sizes: Sizes, absent: dict[str, str]) -> dict[str, Any]:
+def document(outcomes: list[Outcome], sizes: Sizes, absent: dict[str, str], facts: dict[str, Any]) -> dict[str, Any]:
     """All numbers, and what they were measured with."""
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "machine": machine(),
+        "machine": facts,
         "versions": versions() | _peer_versions(),
         "sizes": asdict(sizes),
         "not_installed": absent,
@@ -65,6 +65,7 @@ def _stage(outcome: Outcome) -> dict[str, Any]:
             "ratio": outcome.over_memory,
         },
         "compared": stage.compared,
+        "failed": outcome.failed,
         "peers": [
             {
                 "name": peer.peer.name,
@@ -83,7 +84,7 @@ def _stage(outcome: Outcome) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers depend on besides the software."""
+    """What the numbers depend on besides the software; the load is that of now."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "processor": _processor(),

@@ -78,6 +78,17 @@ def test_a_result_that_differs_is_not_called_agreement():
     assert not measure(Stage("stage", "thing", 1, 1e4, lambda: 1.0, (nothing,), "value"), 1).peers[0].agrees
 
 
+def test_a_peer_that_fails_is_told_and_left_out():
+    def fail():
+        raise RuntimeError("too new a scipy")
+
+    peers = (Peer("broken", fail, 1, lambda a, b: 0.0, 0.1), Peer("sound", lambda: 1.0, 1, lambda a, b: 0.0, 0.1))
+    outcome = measure(Stage("stage", "thing", 1, 1e4, lambda: 1.0, peers, "value"), 3)
+    assert outcome.failed == {"broken": "RuntimeError: too new a scipy"}
+    assert [peer.peer.name for peer in outcome.peers] == ["sound"]
+    assert len(outcome.peers[0].timing.seconds) == 3
+
+
 def test_the_input_has_the_edge_energy_that_it_claims():
     field = Field(64, disc=False)
     stack = field.stack(0.0)
