@@ -22,7 +22,7 @@ from redoxscope.live.bench.spectral import (
 )
 from redoxscope.live.errors import UserError
 
-_WEIGHTS = (1, 1, 2, 10, 8, 8, 10, 4, 40)
+_WEIGHTS = (1, 1, 1, 12, 40, 40, 4, 30, 90)
 """About how long the stages take, for the time left."""
 
 
@@ -36,7 +36,7 @@ def bench(target: Path | None, sizes: Sizes | None = None) -> int:
     outcomes = _measured(sizes)
     console.print(table(outcomes))
     console.print(
-        f"{facts['processor']}, {facts['threads']} threads, load at the start {facts['load'] or 0:.1f}; medians of "
+        f"{facts['processor']}, {facts['threads']} threads, load at the start {facts['load'] or 0:.1f}; medians of up to "
         f"{sizes.repetitions} interleaved repetitions",
         soft_wrap=True,
     )
