@@ -36,8 +36,8 @@ def bench(target: Path | None, sizes: Sizes | None = None) -> int:
     outcomes = _measured(sizes)
     console.print(table(outcomes))
     console.print(
-        f"{facts['processor']}, {facts['threads']} threads, load at the start {facts['load'] or 0:.1f}; medians of up to "
-        f"{sizes.repetitions} interleaved repetitions",
+        f"{facts['processor']}, {facts['threads']} threads, load at the start {facts['load'] or 0:.1f}; "
+        f"medians of up to {sizes.repetitions} interleaved repetitions",
         soft_wrap=True,
     )
     for name, error in {name: error for outcome in outcomes for name, error in outcome.failed.items()}.items():
