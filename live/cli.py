@@ -84,6 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     export = _command(commands, "export", _export, "write one series to an HDF5 (NeXus) file")
     export.add_argument("series", metavar="SERIES", help="its name, the beginning of it, or latest")
     export.add_argument("file", metavar="FILE.h5", type=Path)
+
+    bench = _command(commands, "bench", _bench, "speed of every stage, beside its peers and the memory's")
+    bench.add_argument("--json", metavar="FILE", type=Path, help="write all numbers")
     return parser
 
 
@@ -176,3 +179,9 @@ def _export(options: argparse.Namespace) -> int:
     from redoxscope.live.listing import export_series
 
     return export_series(data_folder(options.data), options.series, options.file)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from redoxscope.live.bench.command import bench
+
+    return bench(options.json)

@@ -1,0 +1,114 @@
+"""What came out, as a table and as JSON."""
+
+import os
+import platform
+import time
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numba
+from rich.table import Table
+
+from redoxscope.live.bench.inputs import Sizes
+from redoxscope.live.bench.measure import Outcome, PeerOutcome
+from redoxscope.live.versions import versions
+
+_PEER_PACKAGES = ("xraylarch", "pyxas", "txm_sandbox", "algotom", "pyvista", "vtk")
+
+
+def table(outcomes: list[Outcome]) -> Table:
+    """Stage by stage: our rate, times the memory pass, and each peer with how many times faster we are."""
+    out = Table("stage", "redoxscope", "× memory pass", "peer", "its rate", "we are", "difference", box=None)
+    for outcome in outcomes:
+        unit = f"{outcome.stage.unit}/s"
+        first = (outcome.stage.name, f"{outcome.ours.rate:.4g} {unit}", f"{outcome.over_memory:.3g}")
+        for row, peer in enumerate(outcome.peers):
+            out.add_row(*(first if row == 0 else ("", "", "")), *_cells(outcome, peer, unit))
+        if not outcome.peers:
+            out.add_row(*first, "", "", "", "")
+    return out
+
+
+def _cells(outcome: Outcome, peer: PeerOutcome, unit: str) -> tuple[str, ...]:
+    name = f"{peer.peer.name} (stand-in)" if peer.peer.stand_in else peer.peer.name
+    faster = outcome.ours.rate / peer.timing.rate
+    verdict = "" if peer.agrees else f" [red]more than {peer.peer.tolerance:g}[/red]"
+    return name, f"{peer.timing.rate:.3g} {unit}", f"{faster:.3g} × as fast", f"{peer.difference:.2g}{verdict}"
+
+
+def document(outcomes: list[Outcome], sizes: Sizes, absent: dict[str, str], facts: dict[str, Any]) -> dict[str, Any]:
+    """All numbers, and what they were measured with."""
+    return {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "machine": facts,
+        "versions": versions() | _peer_versions(),
+        "sizes": asdict(sizes),
+        "not_installed": absent,
+        "stages": [_stage(outcome) for outcome in outcomes],
+    }
+
+
+def _stage(outcome: Outcome) -> dict[str, Any]:
+    stage = outcome.stage
+    return {
+        "name": stage.name,
+        "unit": f"{stage.unit}/s",
+        "amount": stage.amount,
+        "rate": outcome.ours.rate,
+        "seconds": outcome.ours.seconds,
+        "memory_pass": {
+            "bytes": outcome.memory.amount,
+            "seconds": outcome.memory.seconds,
+            "bytes_per_second": outcome.memory.rate,
+            "ratio": outcome.over_memory,
+        },
+        "compared": stage.compared,
+        "failed": outcome.failed,
+        "peers": [
+            {
+                "name": peer.peer.name,
+                "stand_in": peer.peer.stand_in,
+                "amount": peer.timing.amount,
+                "rate": peer.timing.rate,
+                "seconds": peer.timing.seconds,
+                "times_faster": outcome.ours.rate / peer.timing.rate,
+                "difference": peer.difference,
+                "tolerance": peer.peer.tolerance,
+                "agrees": peer.agrees,
+            }
+            for peer in outcome.peers
+        ],
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers depend on besides the software; the load is that of now."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": numba.get_num_threads(),
+        "system": platform.platform(),
+        "load": load,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def _peer_versions() -> dict[str, str]:
+    out = {}
+    for name in _PEER_PACKAGES:
+        try:
+            out[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return out
