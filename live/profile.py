@@ -62,9 +62,10 @@ class Camera(_Table):
 class Registration(_Table):
     """How the image moves and grows with energy."""
 
-    magnification: Literal["proportional", "fixed"] = "proportional"
-    """`proportional` to energy, as with a zone plate at a fixed place, or `fixed` where the beamline refocuses."""
-    magnification_3d: Literal["proportional", "fixed"] | None = None
+    magnification: Literal["proportional", "inverse", "fixed"] = "proportional"
+    """`proportional` to energy; `inverse`, where the image shrinks as the zone plate's focal length grows (measured on
+    frames of SSRL 6-2C); or `fixed`, where the beamline refocuses or corrects it."""
+    magnification_3d: Literal["proportional", "inverse", "fixed"] | None = None
     """The same for tomograms; as `magnification` if left out."""
     minimum_quality: float = Field(0.12, ge=0, le=1)
     """Correlation below which a measured shift is not trusted."""
@@ -142,7 +143,8 @@ class Profile(_Table):
         rule = self.registration.magnification
         if tomogram:
             rule = self.registration.magnification_3d or rule
-        return energy / reference if rule == "proportional" else 1.0
+        factor = energy / reference
+        return {"proportional": factor, "inverse": 1.0 / factor, "fixed": 1.0}[rule]
 
 
 def profile_names() -> list[str]:
