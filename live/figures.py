@@ -111,7 +111,9 @@ def draw_surface(exported: Path, target: Path) -> None:
     plotter.add_mesh(outline, color="lightgrey", opacity=0.15)
     bar = {"color": "black", "vertical": False}
     plotter.enable_lightkit()
-    plotter.add_mesh(front, cmap="coolwarm", clim=(-limit, limit), smooth_shading=True, ambient=0.35, scalar_bar_args=bar)
+    plotter.add_mesh(
+        front, cmap="coolwarm", clim=(-limit, limit), smooth_shading=True, ambient=0.35, scalar_bar_args=bar
+    )
     plotter.add_text(f"reaction front at {energies[chosen]:.1f} eV", color="black", font_size=12)
     plotter.camera_position = "iso"
     plotter.screenshot(str(target))

@@ -44,9 +44,7 @@ def _connection(uri: str) -> Callable[[], Any]:
     return lambda: client
 
 
-def listen(
-    data: Path, profile: Profile, address: str, *, key: Path | None = None, tiled: str | None = None
-) -> int:
+def listen(data: Path, profile: Profile, address: str, *, key: Path | None = None, tiled: str | None = None) -> int:
     """`redoxscope monitor`: take documents at a 0MQ address until Ctrl-C."""
     if key is not None and not key.exists():
         make_key(key)
