@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     monitor.add_argument("--listen", metavar="ADDR", default=None, help="0MQ address to take documents at")
     monitor.add_argument("--key", metavar="FILE", type=Path, help="secret key for ADDR, made if it is not there")
     monitor.add_argument("--tiled", metavar="URI", help="a Tiled server that is there, instead of our own")
+    monitor.add_argument("--until-eof", action="store_true", help="end when standard input does")
     _no_view(monitor)
 
     simulate = _command(commands, "simulate", _simulate, "the simulated beamline alone, publishing documents")
@@ -143,7 +144,14 @@ def _monitor(options: argparse.Namespace) -> int:
 
     profile = load_profile(options.profile)
     address = options.listen or DEFAULT_ADDRESS
-    return listen(data_folder(options.data), profile, address, key=options.key, tiled=options.tiled)
+    return listen(
+        data_folder(options.data),
+        profile,
+        address,
+        key=options.key,
+        tiled=options.tiled,
+        until_eof=options.until_eof,
+    )
 
 
 def _simulate(options: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from redoxscope.live.errors import UserError
 from redoxscope.live.series_folder import SeriesFolder
 from redoxscope.live.tiled_server import TiledError
 from redoxscope.live.tiled_store import register_raw, register_series, sync
@@ -38,8 +39,8 @@ class Keeper:
         self._queue: queue.Queue[tuple[str, Path] | None] = queue.Queue()
         self._client: Any = None
         self._failed: list[tuple[str, Path]] = []
-        self.error: str | None = None
-        """What went wrong last; None once all is registered."""
+        self.error: str | None = "Tiled has not answered yet"
+        """Why not all is registered; None if nothing stands in the way."""
         self._thread = threading.Thread(target=self._work, name="tiled-keeper", daemon=True)
         self._thread.start()
 
@@ -63,11 +64,7 @@ class Keeper:
         return not self._thread.is_alive() and not self._failed
 
     def _work(self) -> None:
-        try:
-            self._client = self._connect()
-            sync(self._client, self._data)
-        except Exception as error:
-            self._refused(("sync", self._data), error)
+        self._do(("sync", self._data))
         last = time.monotonic()
         while True:
             try:
@@ -93,6 +90,7 @@ class Keeper:
         try:
             if self._client is None:
                 self._client = self._connect()
+                self.error = None
             if kind == "sync":
                 sync(self._client, self._data)
             elif kind == "raw":
@@ -104,8 +102,10 @@ class Keeper:
             self._refused(task, error)
 
     def _refused(self, task: tuple[str, Path], error: Exception) -> None:
-        if not isinstance(error, TiledError):
-            log.exception("Tiled: %s %s", *task)
-        self.error = str(error)
+        self.error = str(error) or type(error).__name__
         log.warning("Tiled did not take %s %s: %s", *task, error)
-        self._failed.append(task)
+        if not isinstance(error, UserError):
+            log.exception("Tiled: %s %s", *task)
+        if isinstance(error, TiledError) or not isinstance(error, UserError):
+            # Anything but a file that makes no sense, which would make none the next time.
+            self._failed.append(task)

@@ -1,6 +1,9 @@
 """A monitor at work: with its store, its terminal and its source of documents."""
 
+import os
+import select
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,26 +47,44 @@ def _connection(uri: str) -> Callable[[], Any]:
     return lambda: client
 
 
-def listen(data: Path, profile: Profile, address: str, *, key: Path | None = None, tiled: str | None = None) -> int:
-    """`redoxscope monitor`: take documents at a 0MQ address until Ctrl-C."""
+def listen(
+    data: Path,
+    profile: Profile,
+    address: str,
+    *,
+    key: Path | None = None,
+    tiled: str | None = None,
+    until_eof: bool = False,
+) -> int:
+    """`redoxscope monitor`: take documents at a 0MQ address until Ctrl-C, or until standard input ends."""
     if key is not None and not key.exists():
         make_key(key)
     receiver = Receiver(address, key=key)
     try:
         with monitoring(data, profile, Terminal(), tiled or EmbeddedTiled(data), source=address) as monitor:
-            monitor.observer.message(f"listening at {receiver.address}, Ctrl-C ends")
+            ends = "the end of standard input" if until_eof else "Ctrl-C"
+            monitor.observer.message(f"listening at {receiver.address}, {ends} ends it")
             monitor.resume()
             try:
-                while True:
+                while not (until_eof and _is_at_end(sys.stdin.fileno())):
                     pump(receiver, monitor)
+                while pump(receiver, monitor):
+                    pass
             except OSError as error:
                 monitor.observer.message(
                     f"cannot write to {data}: {error.strerror or error}; make room and start again: what the monitor "
                     "has not taken is kept by its publisher"
                 )
                 return 1
+            monitor.wait()
     finally:
         receiver.close()
+    return 0
+
+
+def _is_at_end(descriptor: int) -> bool:
+    """Whether nothing more can be read; what can be read is thrown away."""
+    return bool(select.select([descriptor], [], [], 0)[0]) and not os.read(descriptor, 4096)
 
 
 def pump(receiver: Receiver, monitor: Monitor, timeout: float = 0.2) -> int:

@@ -77,7 +77,7 @@ def test_the_key_of_the_store_is_the_owners_alone(demo: tuple[Path, subprocess.C
     key = data / "tiled" / "key"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert key.read_text() not in done.stdout + done.stderr
-    logs = [path for path in (data / "tiled").glob("*.log")]
+    logs = list((data / "tiled").glob("*.log"))
     assert not any(key.read_text() in path.read_text(errors="replace") for path in logs)
 
 

@@ -164,9 +164,9 @@ def test_an_energy_that_was_aborted_is_waited_for(shared_data: Path, tmp_path):
     monitor = Monitor(tmp_path, load_profile("nsls2_fxi"), observer=Notes())
     for name, doc in itertools.chain(cut(runs[-1], 20), *runs[:-1]):
         monitor(name, doc)
-    assert monitor._analyses == []
+    assert monitor._experiment._analyses == []
     again = {doc["uid"]: f"again-{doc['uid']}" for _, doc in runs[-1] if "uid" in doc}
     for name, doc in runs[-1]:
         monitor(name, {key: again.get(value, value) if isinstance(value, str) else value for key, value in doc.items()})
-    assert len(monitor._analyses) == 1
+    assert len(monitor._experiment._analyses) == 1
     monitor.close()

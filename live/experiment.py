@@ -1,0 +1,210 @@
+"""The analysis of an experiment: which scan a run's frames go into, and what becomes of it when it ends.
+
+XANES scans of a series follow one another in its `Series`; a 3D scan is analysed in a process of its own. What fails
+stays with its run.
+"""
+
+import logging
+import time
+
+from redoxscope.live.archive import Archive
+from redoxscope.live.documents import Document, RunReader
+from redoxscope.live.map_scan import MapScan
+from redoxscope.live.notices import Notices
+from redoxscope.live.open_runs import OpenRun
+from redoxscope.live.profile import Profile
+from redoxscope.live.record import scan_record
+from redoxscope.live.series import Series
+from redoxscope.live.trigger import VolumeAnalysis, VolumeScan
+
+log = logging.getLogger(__name__)
+
+_SNAPSHOT = 1.0
+"""Seconds between two provisional maps on disk."""
+_PATIENCE = 10.0
+"""Seconds after a run's stop in which its files may be closed: plans unstage the detector after the run."""
+
+
+class Experiment:
+    """The scans in progress.
+
+    Parameters
+    ----------
+    profile : of the beamline
+    archive : takes the results
+    notices : told what happens
+    """
+
+    def __init__(self, profile: Profile, archive: Archive, notices: Notices) -> None:
+        self.profile = profile
+        self._archive = archive
+        self._notices = notices
+        self._observer = notices.observer
+        self._series: dict[str, Series] = {}
+        self._volumes: dict[str, VolumeScan] = {}
+        self._late: list[tuple[float, MapScan]] = []
+        """Scans that have ended, whose files cannot be read yet, and until when they are waited for."""
+        self._analyses: list[tuple[VolumeScan, VolumeAnalysis]] = []
+
+    def open(self, run: OpenRun) -> None:
+        """A run begins."""
+        start = run.reader.start
+        plan = str(start.get("plan_name"))
+        name = series_name(start, self.profile)
+        if plan in self.profile.documents.plans_2d:
+            self._notices.attempt(f"run {run.uid}", self._open_map, run, name)
+        elif plan in self.profile.documents.plans_3d:
+            self._notices.attempt(f"run {run.uid}", self._open_volume, run, name)
+        else:
+            self._notices.say(f"run {run.uid} ({plan}) is kept, but no XANES scan by profile {self.profile.name}")
+
+    def take(self, run: OpenRun, name: str, doc: Document) -> None:
+        """A document of an open run."""
+        self._notices.attempt(f"run {run.uid}", self._add_frames, run, name, doc)
+
+    def end(self, run: OpenRun) -> None:
+        """A run has ended, or its source has."""
+        if run.scan is not None:
+            self._notices.attempt(f"run {run.uid}", self._end_map, run.scan)
+        if run.volume is not None:
+            self._notices.attempt(f"run {run.uid}", self._end_volume_run, run.volume, run.reader)
+
+    def poll(self) -> None:
+        """See to the 3D analyses that have ended, and to scans whose files have been closed."""
+        now = time.monotonic()
+        for late in [late for late in self._late if now > late[0] or not late[1].unreadable]:
+            self._late.remove(late)
+            self._notices.attempt(f"run {late[1].run.uid}", self._store_map, late[1])
+        for scan, analysis in [pair for pair in self._analyses if not pair[1].running]:
+            self._analyses.remove((scan, analysis))
+            self._notices.attempt(f"3D result of series {scan.series}", self._volume_done, scan, analysis)
+
+    def settle(self) -> None:
+        """Nothing more will come: end what is waited for, analyse what there is in 3D, and wait for that."""
+        self._store_late()
+        for scan in list(self._volumes.values()):
+            if scan.frames:
+                self._notices.attempt(f"3D scan of series {scan.series}", self._start_volume, scan)
+        self.wait()
+
+    def wait(self) -> None:
+        """Until the 3D analyses that have begun are done."""
+        for _, analysis in self._analyses:
+            while analysis.running:
+                analysis.wait(0.2)
+                self._notices.tell(self._observer.tick)
+        self.poll()
+
+    def close(self) -> None:
+        """End the 3D analyses; their runs are on file, so that they can be started again."""
+        for _, analysis in self._analyses:
+            analysis.kill()
+        self._analyses = []
+
+    def _open_map(self, run: OpenRun, name: str) -> None:
+        self._store_late(name)
+        if run.reader.energies.size:
+            self.profile.xanes_edge().check(run.reader.energies)
+        series = self._series.get(name)
+        if series is None:
+            folder = self._archive.folder(name)
+            series = self._series[name] = Series.open(name, self.profile, folder.path, folder.scan_count)
+        run.scan = MapScan(run.reader, series)
+        self._notices.tell(self._observer.scan_started, name, self._archive.folder(name).scan_count, run.scan)
+
+    def _open_volume(self, run: OpenRun, name: str) -> None:
+        volume = self._volumes.get(name) or VolumeScan(name)
+        volume.start(run.reader, run.journal.path)
+        self._volumes[name] = run.volume = volume
+
+    def _add_frames(self, run: OpenRun, name: str, doc: Document) -> None:
+        for frame in run.reader.read(name, doc):
+            if run.scan is not None:
+                if run.scan.add(frame):
+                    self._map_changed(run, run.scan)
+            elif run.volume is not None:
+                run.volume.add(frame)
+                self._notices.tell(self._observer.projection, run.volume, frame)
+
+    def _map_changed(self, run: OpenRun, scan: MapScan) -> None:
+        """Bring the map up to date, as long as this takes no more than half of the time."""
+        now = time.monotonic()
+        if now < run.next_result:
+            self._notices.tell(self._observer.frame, scan, None)
+            return
+        found = scan.result()
+        run.next_result = time.monotonic() + (time.monotonic() - now)
+        if found is None:
+            return
+        record = scan_record(scan, found, self.profile)
+        self._notices.tell(self._observer.frame, scan, record)
+        if now >= run.next_snapshot:
+            run.version += 1
+            self._archive.folder(scan.series.name).set_current(record, run.version)
+            run.next_snapshot = time.monotonic() + _SNAPSHOT
+
+    def _end_map(self, scan: MapScan) -> None:
+        scan.close()
+        if scan.unreadable:
+            self._late.append((time.monotonic() + _PATIENCE, scan))
+        else:
+            self._store_map(scan)
+
+    def _store_late(self, series: str | None = None) -> None:
+        """The scans of a series, or of all, are not waited for any longer."""
+        for late in [late for late in self._late if series in (None, late[1].series.name)]:
+            self._late.remove(late)
+            self._notices.attempt(f"run {late[1].run.uid}", self._store_map, late[1])
+
+    def _store_map(self, scan: MapScan) -> None:
+        found = scan.close()
+        name = scan.series.name
+        folder = self._archive.folder(name)
+        if found is None:
+            self._notices.fail(f"scan {scan.run.uid} has no frame that can be used ({len(scan.bad)} bad)")
+            return
+        record = scan_record(scan, found, self.profile)
+        scan.series.next_scan(found)
+        scan.series.save(folder.path, folder.scan_count + 1)
+        index = self._archive.store_scan(name, record)
+        self._notices.tell(self._observer.scan_done, name, index, record, list(scan.bad.values()))
+
+    def _end_volume_run(self, scan: VolumeScan, run: RunReader) -> None:
+        scan.stop(run)
+        if scan.complete:
+            self._start_volume(scan)
+        elif scan.cut_short:
+            self._volumes.pop(scan.series, None)
+            try:
+                self.profile.xanes_edge().check(scan.done)
+            except ValueError as error:
+                self._notices.fail(f"the 3D scan of series {scan.series} was cut short and is not analysed: {error}")
+            else:
+                self._start_volume(scan)
+
+    def _start_volume(self, scan: VolumeScan) -> None:
+        self._volumes.pop(scan.series, None)
+        folder = self._archive.folder(scan.series)
+        self._notices.tell(self._observer.volume_started, scan)
+        analysis = VolumeAnalysis(
+            scan,
+            self.profile.model_dump(mode="json"),
+            folder.path,
+            lambda fact: self._notices.tell(self._observer.volume_progress, scan, fact),
+        )
+        self._analyses.append((scan, analysis))
+
+    def _volume_done(self, scan: VolumeScan, analysis: VolumeAnalysis) -> None:
+        if analysis.error is not None or analysis.outcome is None:
+            self._notices.fail(f"the 3D analysis of series {scan.series} failed: {analysis.error}")
+            return
+        self._archive.store_volume(scan, analysis.outcome)
+        self._notices.tell(self._observer.volume_done, scan, analysis.outcome)
+
+
+def series_name(start: Document, profile: Profile) -> str:
+    """Name of the series that a run belongs to: the first of the profile's series keys that it has, else its uid."""
+    for key in profile.documents.series:
+        if start.get(key) not in (None, ""):
+            return str(start[key])
+    return str(start["uid"])
