@@ -23,7 +23,7 @@ def fill(frames, order=range(N), variance=NOISE**2, energies=ENERGIES):
 def assert_same(one, other):
     np.testing.assert_array_equal(one.edge_energy, other.edge_energy)
     np.testing.assert_array_equal(one.jump, other.jump)
-    np.testing.assert_allclose(one.sigma, other.sigma, rtol=1e-5)
+    np.testing.assert_array_equal(one.sigma, other.sigma)
 
 
 @pytest.fixture(scope="module")
