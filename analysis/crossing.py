@@ -30,7 +30,8 @@ def _find_rows(
         height = np.zeros((1, high - low), dtype=np.float32)
         combine(find.jump.reshape(1, -1), c, height)
         jump[low:high] = height[0]
-        find_edges(find, c, np.ascontiguousarray(half[:, low:high]), half_variance, at[low:high], sigma[low:high])
+        more = np.full(high - low, half_variance).astype(np.float32)
+        find_edges(find, c, np.ascontiguousarray(half[:, low:high]), more, at[low:high], sigma[low:high])
 
 
 def first_crossing(

@@ -108,13 +108,14 @@ class EdgeMap:
         """The map from the frames seen so far.
 
         It is final when all frames are in, or when the scan is `closed` and no more will come. Until then a pixel is
-        provisional: its jump comes from the `previous` scan's map, without one from the post-edge seen so far.
+        provisional: its jump comes from the `previous` scan's map, without one from the post-edge seen so far, or,
+        before that, from the white line and what is known of it (`Edge.plateau_ratio`).
         """
         final = closed or self.complete
         early = None if final else previous
         filed = self._seen & ~self._blank
         rows = np.flatnonzero(filed)
-        wanted = functionals(self._energies, filed, self.edge, jump_known=early is not None)
+        wanted = functionals(self._energies, filed, self.edge, jump_known=early is not None, guess=not final)
         if wanted is None or wanted.near.size < 2:
             return self._nothing(early)
         noise, sample = self._relative_noise(rows), self._stack.sample_sigma()
@@ -130,7 +131,9 @@ class EdgeMap:
             terms = len(basis.fold)
             find = half_jump_finder(wanted, self.edge.nominal, filed, noise, basis, smooth=True)
         half, half_noise = np.zeros((0, usable.size), dtype=np.float32), 0.0
+        drift = self.edge.plateau_scatter if wanted.guessed else 0.0
         if early is not None:
+            drift = self.edge.jump_drift
             level = 0.5 * early.jump.reshape(-1)
             half, half_noise = np.stack([level, level * np.float32(early.jump_slope)]), 0.25 * early.jump_noise
         energy, sigma, height = (np.empty(usable.size, dtype=np.float32) for _ in range(3))
@@ -149,6 +152,7 @@ class EdgeMap:
             plain,
             half,
             half_noise,
+            drift,
             sample,
             energy,
             sigma,

@@ -18,6 +18,23 @@ def _spread_out(sample: NDArray[np.float32], low: int, out: NDArray[np.float32])
         out[:] = sample[0]
 
 
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _more(
+    half_variance: float,
+    drift: float,
+    half: NDArray[np.float32],
+    jump: NDArray[np.float32],
+    noise: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """(pixel,) variance of half the jump besides that of the samples, in units of it."""
+    more = np.full(jump.size, half_variance).astype(np.float32)
+    if drift > 0:
+        for p in range(jump.size):
+            off = np.float32(drift) * (half[0, p] if half.shape[0] > 0 else np.float32(0.5) * jump[p]) / noise[p]
+            more[p] += off * off
+    return more
+
+
 @njit(parallel=True, cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def evaluate_tiles(
     tiles: NDArray[np.float32],
@@ -31,6 +48,7 @@ def evaluate_tiles(
     plain: Finder,
     half: NDArray[np.float32],
     half_variance: float,
+    drift: float,
     sample: NDArray[np.float32],
     at: NDArray[np.float32],
     sigma: NDArray[np.float32],
@@ -47,7 +65,8 @@ def evaluate_tiles(
     whiten : (n,) one over the samples' relative standard deviation
     limit : a spectrum whose residual, in units of its sample variance, exceeds this is evaluated by `plain`
     find, plain : see `Finder`; of k coefficients, and of n samples
-    half, half_variance : see `find_edges`; half may be (0, pixel): none
+    half : see `find_edges`; half_variance : its variance, in units of the pixel's sample variance
+    drift : relative standard deviation of the jump that comes on top of it
     sample : (pixel,) or (1,) standard deviation of a sample; NaN if unknown
     at, sigma, jump, strange : (pixel,) are filled; eV from the nominal edge, sigma in eV; whether evaluated by `plain`
     sums : (tile, 2) is filled with the sums of jump² and jump·slope
@@ -79,13 +98,15 @@ def evaluate_tiles(
         if terms == 0:
             combine(plain.jump.reshape(1, -1), block, height[:1])
             combine(plain.slope.reshape(1, -1), block, height[1:])
-            find_edges(plain, block, level, half_variance, here, spread)
+            more = _more(half_variance, drift, level, height[0], noise)
+            find_edges(plain, block, level, more, here, spread)
         else:
             c = np.zeros((terms, size), dtype=np.float32)
             combine(fold, block, c)
             combine(find.jump.reshape(1, -1), c, height[:1])
             combine(find.slope.reshape(1, -1), c, height[1:])
-            find_edges(find, c, level, half_variance, here, spread)
+            more = _more(half_variance, drift, level, height[0], noise)
+            find_edges(find, c, level, more, here, spread)
             odd = strange[low:high]
             count = _misfits(block, c, whiten, noise, limit, usable[low:high], odd)
             if count > 0:
@@ -94,7 +115,7 @@ def evaluate_tiles(
                 own_height = np.zeros((1, count), dtype=np.float32)
                 combine(plain.jump.reshape(1, -1), own, own_height)
                 own_at, own_sigma = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
-                find_edges(plain, own, own_level, half_variance, own_at, own_sigma)
+                find_edges(plain, own, own_level, more[where], own_at, own_sigma)
                 for q in range(count):
                     here[where[q]] = own_at[q]
                     spread[where[q]] = own_sigma[q]
