@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from redoxscope.analysis.definitions import half_jump_finder
+from redoxscope.analysis.definitions import finder
 from redoxscope.analysis.frame_stack import FrameStack
 from redoxscope.analysis.map_pass import evaluate_tiles, judge
 from redoxscope.analysis.subspace import identity, learn, learners, misfit_limit
@@ -116,11 +116,12 @@ class EdgeMap:
         filed = self._seen & ~self._blank
         rows = np.flatnonzero(filed)
         wanted = functionals(self._energies, filed, self.edge, jump_known=early is not None, guess=not final)
-        if wanted is None or wanted.near.size < 2:
+        half_jump = self.edge.definition == "half_jump"
+        if wanted is None or wanted.near.size < 2 or not (half_jump or final or self._search_passed()):
             return self._nothing(early)
         noise, sample = self._relative_noise(rows), self._stack.sample_sigma()
         usable = self._usable(rows)
-        plain = half_jump_finder(wanted, self.edge.nominal, filed, noise, identity(rows.size), smooth=False)
+        plain = finder(wanted, self.edge, filed, noise, identity(rows.size), smooth=False)
         find, basis, limit = plain, identity(rows.size), np.inf
         terms = 0
         if subspace and np.count_nonzero(usable) > rows.size:
@@ -129,10 +130,10 @@ class EdgeMap:
             basis = learn(spectra, noise)
             limit = misfit_limit(spectra, basis, noise, sample[pick] if sample.size > 1 else sample)
             terms = len(basis.fold)
-            find = half_jump_finder(wanted, self.edge.nominal, filed, noise, basis, smooth=True)
+            find = finder(wanted, self.edge, filed, noise, basis, smooth=True)
         half, half_noise = np.zeros((0, usable.size), dtype=np.float32), 0.0
-        drift = self.edge.plateau_scatter if wanted.guessed else 0.0
-        if early is not None:
+        drift = self.edge.plateau_scatter if wanted.guessed and half_jump else 0.0
+        if early is not None and half_jump:
             drift = self.edge.jump_drift
             level = 0.5 * early.jump.reshape(-1)
             half, half_noise = np.stack([level, level * np.float32(early.jump_slope)]), 0.25 * early.jump_noise
@@ -190,6 +191,11 @@ class EdgeMap:
             terms,
             int(np.count_nonzero(strange)),
         )
+
+    def _search_passed(self) -> bool:
+        """Whether the search window has been scanned to its end: a maximum before that may be none."""
+        inside = self.edge.members(self._energies, self.edge.search)
+        return bool(self._seen[inside[-1] :].any()) and bool(self._seen[: inside[0] + 1].any())
 
     def _usable(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         """(pixel,) which have enough valid samples in each window."""

@@ -66,6 +66,63 @@ def crossing_intervals(x: NDArray[np.float64], covariance: NDArray[np.float64], 
     return _intervals(first, taps, covariance, x[np.arange(m) - (np.arange(m) > 0)], np.diff(x, prepend=x[0]))
 
 
+def peak_intervals(
+    x: NDArray[np.float64], covariance: NDArray[np.float64], span: float, *, derivative: bool
+) -> tuple[NDArray[np.float64], Intervals]:
+    """Score (s, m) and intervals of the highest value, or of the steepest rise (the maximum of the first derivative).
+
+    Both are smoothed by local polynomials over ± `span` (Savitzky & Golay, Anal. Chem. 36, 1627 (1964)). The peak is
+    that of a cubic fitted around the highest value; the steepest rise that of the parabola through the largest
+    derivative and its neighbours. Either is where a derivative, taken with its sign turned, rises through zero.
+
+    Raises ValueError if there are fewer than three places with enough values around.
+    """
+    m = x.size
+    order = 2 if derivative else 3
+    centres = [j for j in range(m) if np.count_nonzero(_near(x, x[j], span)) > order]
+    if len(centres) < 3:
+        raise ValueError(
+            f"the {span:g} eV around no three energies hold {order + 1} of them: give the edge a wider span"
+        )
+    fits = np.stack([_local_fit(x, x[j], span, order) for j in centres])
+    score = fits[:, 1] if derivative else fits[:, 0]
+    weights = np.zeros((len(centres), 4, m))
+    low, width = np.zeros(len(centres)), np.zeros(len(centres))
+    for s in range(1, len(centres) - 1):
+        before, at, after = x[centres[s - 1 : s + 2]]
+        if derivative:
+            low[s], width[s] = before, after - before
+            parabola = np.linalg.inv(np.vander([before - at, 0.0, after - at], increasing=True)) @ score[s - 1 : s + 2]
+            falls = np.stack([-parabola[1], -2 * parabola[2]])
+        else:
+            reach = max(span / 2, at - before, after - at)
+            low[s], width[s] = at - reach, 2 * reach
+            falls = -fits[s, 1:] * np.array([1, 2, 3])[:, None]
+        # A polynomial in x - at becomes one in t = (x - low)/width.
+        away = np.polynomial.Polynomial([low[s] - at, width[s]])
+        for r, line in enumerate(falls):
+            power = (away**r).coef
+            weights[s, : power.size] += power[:, None] * line
+    used = np.abs(weights).max(axis=1) > 0
+    reach_of = [np.flatnonzero(u) if u.any() else np.zeros(1, dtype=int) for u in used]
+    size = max(int(np.ptp(r)) + 1 for r in reach_of)
+    first = np.array([min(int(r[0]), m - size) for r in reach_of], dtype=np.int64)
+    taps = np.stack([w[:, f : f + size] for w, f in zip(weights, first, strict=True)])
+    return score, _intervals(first, taps, covariance, low, width)
+
+
+def _near(x: NDArray[np.float64], at: float, span: float) -> NDArray[np.bool_]:
+    return np.asarray(np.abs(x - at) <= span + 1e-3)
+
+
+def _local_fit(x: NDArray[np.float64], at: float, span: float, order: int) -> NDArray[np.float64]:
+    """(order + 1, m) coefficients in powers of x - at of the least-squares polynomial over at ± span."""
+    near = _near(x, at, span)
+    out = np.zeros((order + 1, x.size))
+    out[:, near] = np.linalg.pinv(np.vander(x[near] - at, order + 1, increasing=True))
+    return out
+
+
 def _intervals(
     first: NDArray[np.int64],
     taps: NDArray[np.float64],

@@ -1,10 +1,11 @@
-"""Edge energy of XANES spectra: linear baselines, and the half-jump crossing.
+"""Edge energy of XANES spectra: linear baselines and the half-jump crossing, or another of its definitions.
 
 μ(E) = (A - pre)/(post - pre); the half-jump is the first upward crossing of 0.5 in the search window, as in
 TXM-Wizard (Liu et al., J. Synchrotron Rad. 19, 281 (2012)) and Mu et al., Nat. Commun. 9:2810 (2018).
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,6 +37,11 @@ class Edge:
     """Relative standard deviation of that, from one sample to another."""
     jump_drift: float = 0.01
     """Relative standard deviation of a pixel's jump from one scan to the next: it depends a little on the phase."""
+    definition: Literal["half_jump", "white_line", "derivative"] = "half_jump"
+    """What is called the edge energy: where half the jump is crossed, the peak of the white line, or the maximum of the
+    first derivative; the latter two within the search window."""
+    span: float = 2.0
+    """White line and derivative are of polynomials over so many eV on either side."""
     energy_offset: float = 0.0
     """Added to every edge energy: the laboratory's scale against the standard one."""
     min_jump: float = 0.02
@@ -85,7 +91,7 @@ def edge_energy(
     variance: ArrayLike | None = None,
     subspace: bool = True,
 ) -> EdgeEnergy:
-    """Half-jump edge energy of a whole stack.
+    """Edge energy of a whole stack.
 
     Parameters
     ----------
