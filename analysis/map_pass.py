@@ -9,15 +9,6 @@ from redoxscope.analysis.finding import FAST, combine, find_edges
 from redoxscope.analysis.frame_stack import bridge
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _spread_out(sample: NDArray[np.float32], low: int, out: NDArray[np.float32]) -> None:
-    """The samples of `out`'s pixels, which begin at `low`; the same for all if there is only one."""
-    if sample.size > 1:
-        out[:] = sample[low : low + out.size]
-    else:
-        out[:] = sample[0]
-
-
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _more(
     half_variance: float,
@@ -71,64 +62,115 @@ def evaluate_tiles(
     at, sigma, jump, strange : (pixel,) are filled; eV from the nominal edge, sigma in eV; whether evaluated by `plain`
     sums : (tile, 2) is filled with the sums of jump² and jump·slope
     """
-    n, terms = rows.size, fold.shape[0]
     tile = tiles.shape[2]
     for b in prange(tiles.shape[0]):
-        low, high = b * tile, min(at.size, (b + 1) * tile)
-        size = high - low
-        block = np.empty((n, size), dtype=np.float32)
-        for i in range(n):
-            source, target = tiles[b, rows[i]], block[i]
-            for p in range(size):
-                target[p] = source[p]
-        if holes[b] > 0:
-            total = np.zeros(size, dtype=np.float32)
-            for i in range(n):
-                target = block[i]
-                for p in range(size):
-                    total[p] += target[p]
-            for p in range(size):
-                if np.isnan(total[p]):
-                    bridge(block, p)
-        noise = np.empty(size, dtype=np.float32)
-        _spread_out(sample, low, noise)
-        height = np.zeros((2, size), dtype=np.float32)
-        level = np.ascontiguousarray(half[:, low:high])
-        here, spread = at[low:high], sigma[low:high]
-        if terms == 0:
-            combine(plain.jump.reshape(1, -1), block, height[:1])
-            combine(plain.slope.reshape(1, -1), block, height[1:])
-            more = _more(half_variance, drift, level, height[0], noise)
-            find_edges(plain, block, level, more, here, spread)
-        else:
-            c = np.zeros((terms, size), dtype=np.float32)
-            combine(fold, block, c)
-            combine(find.jump.reshape(1, -1), c, height[:1])
-            combine(find.slope.reshape(1, -1), c, height[1:])
-            more = _more(half_variance, drift, level, height[0], noise)
-            find_edges(find, c, level, more, here, spread)
-            odd = strange[low:high]
-            count = _misfits(block, c, whiten, noise, limit, usable[low:high], odd)
-            if count > 0:
-                where = np.flatnonzero(odd)
-                own, own_level = block[:, where], level[:, where]
-                own_height = np.zeros((1, count), dtype=np.float32)
-                combine(plain.jump.reshape(1, -1), own, own_height)
-                own_at, own_sigma = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
-                find_edges(plain, own, own_level, more[where], own_at, own_sigma)
-                for q in range(count):
-                    here[where[q]] = own_at[q]
-                    spread[where[q]] = own_sigma[q]
-                    height[0, where[q]] = own_height[0, q]
-        first, second = 0.0, 0.0
-        ok, tall, lean, out = usable[low:high], height[0], height[1], jump[low:high]
-        for p in range(size):
-            spread[p] *= noise[p]
-            out[p] = tall[p] if ok[p] else np.float32(np.nan)
-            if ok[p]:
-                first += float(tall[p] * tall[p])
-                second += float(tall[p] * lean[p])
+        part = slice(b * tile, min(at.size, (b + 1) * tile))
+        noise = sample[part] if sample.size > 1 else np.repeat(sample, part.stop - part.start)
+        first, second = _evaluate(
+            tiles[b],
+            rows,
+            holes[b] > 0,
+            usable[part],
+            fold,
+            whiten,
+            limit,
+            find,
+            plain,
+            half[:, part],
+            half_variance,
+            drift,
+            noise,
+            at[part],
+            sigma[part],
+            jump[part],
+            strange[part],
+        )
         sums[b, 0], sums[b, 1] = first, second
+
+
+# A function of its own: within the parallel loop, the same lines take numba twice as long to compile.
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _evaluate(
+    samples: NDArray[np.float32],
+    rows: NDArray[np.intp],
+    holed: bool,
+    usable: NDArray[np.bool_],
+    fold: NDArray[np.float32],
+    whiten: NDArray[np.float32],
+    limit: float,
+    find: Finder,
+    plain: Finder,
+    half: NDArray[np.float32],
+    half_variance: float,
+    drift: float,
+    noise: NDArray[np.float32],
+    at: NDArray[np.float32],
+    sigma: NDArray[np.float32],
+    jump: NDArray[np.float32],
+    strange: NDArray[np.bool_],
+) -> tuple[float, float]:
+    """One tile's pixels; its two sums."""
+    n, terms, size = rows.size, fold.shape[0], at.size
+    block = _picked(samples, rows, size, holed)
+    level = np.ascontiguousarray(half)
+    height = np.zeros((2, size), dtype=np.float32)
+    c = block
+    if terms > 0:
+        c = np.zeros((terms, size), dtype=np.float32)
+        combine(fold, block, c)
+    by = find if terms > 0 else plain
+    combine(by.jump.reshape(1, -1), c, height[:1])
+    combine(by.slope.reshape(1, -1), c, height[1:])
+    more = _more(half_variance, drift, level, height[0], noise)
+    find_edges(by, c, level, more, at, sigma)
+    count = _misfits(block, c, whiten, noise, limit, usable, strange) if terms > 0 else 0
+    if count > 0:
+        own = np.empty((n, count), dtype=np.float32)
+        own_level = np.empty((half.shape[0], count), dtype=np.float32)
+        own_more, own_at = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
+        own_sigma = np.empty(count, dtype=np.float32)
+        where = np.flatnonzero(strange)
+        for q in range(count):
+            p = where[q]
+            own_more[q] = more[p]
+            for i in range(n):
+                own[i, q] = block[i, p]
+            for i in range(own_level.shape[0]):
+                own_level[i, q] = level[i, p]
+        own_height = np.zeros((1, count), dtype=np.float32)
+        combine(plain.jump.reshape(1, -1), own, own_height)
+        find_edges(plain, own, own_level, own_more, own_at, own_sigma)
+        for q in range(count):
+            p = where[q]
+            at[p], sigma[p], height[0, p] = own_at[q], own_sigma[q], own_height[0, q]
+    first, second = 0.0, 0.0
+    tall, lean = height[0], height[1]
+    for p in range(size):
+        sigma[p] *= noise[p]
+        jump[p] = tall[p] if usable[p] else np.float32(np.nan)
+        if usable[p]:
+            first += float(tall[p] * tall[p])
+            second += float(tall[p] * lean[p])
+    return first, second
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _picked(samples: NDArray[np.float32], rows: NDArray[np.intp], size: int, holed: bool) -> NDArray[np.float32]:
+    """(rows, size) of a tile's samples, missing ones bridged."""
+    block = np.empty((rows.size, size), dtype=np.float32)
+    total = np.zeros(size, dtype=np.float32)
+    for i in range(rows.size):
+        source, target = samples[rows[i]], block[i]
+        for p in range(size):
+            target[p] = source[p]
+        if holed:
+            for p in range(size):
+                total[p] += target[p]
+    if holed:
+        for p in range(size):
+            if np.isnan(total[p]):
+                bridge(block, p)
+    return block
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
@@ -191,14 +233,11 @@ def judge(
     sigma of NaN means that no noise was given: then only the jump itself decides.
     """
     nothing = np.float32(np.nan)
+    same = sample.size == 1
     for b in prange((energy.size + 4095) // 4096):
-        part = slice(b * 4096, min((b + 1) * 4096, energy.size))
-        at, spread, out, height, odd = energy[part], sigma[part], state[part], jump[part], strange[part]
-        noise = np.empty(at.size, dtype=np.float32)
-        _spread_out(sample, b * 4096, noise)
-        for p in range(at.size):
-            enough = np.float32(over_strange if odd[p] else over) * noise[p]
-            good = (height[p] > np.float32(least)) & (not height[p] < enough) & (not np.isnan(at[p]))
-            at[p] = np.float32(at[p] + origin) if good else nothing
-            spread[p] = spread[p] if good else nothing
-            out[p] = np.uint8(known) if good else np.uint8(0)
+        for p in range(b * 4096, min((b + 1) * 4096, energy.size)):
+            enough = np.float32(over_strange if strange[p] else over) * sample[0 if same else p]
+            good = (jump[p] > np.float32(least)) & (not jump[p] < enough) & (not np.isnan(energy[p]))
+            energy[p] = np.float32(energy[p] + origin) if good else nothing
+            sigma[p] = sigma[p] if good else nothing
+            state[p] = np.uint8(known) if good else np.uint8(0)
