@@ -1,53 +1,39 @@
-"""The passes over all pixels of a XANES scan, compiled: bridging of missing samples, and the half-jump crossing.
-
-Blocks of pixels stay in the cache while they are folded and evaluated, so that the spectra are read once; numpy would
-write each step to memory and read it again.
-"""
+"""The half-jump crossing in spectra that lie by energy, as the folded projections of a volume do."""
 
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from redoxscope.analysis.finder import CROSSING, Finder, crossing_intervals
+from redoxscope.analysis.finding import FAST, combine, find_edges
 
-@njit(cache=True, nogil=True)
-def _cubic(x: NDArray[np.float64], y: NDArray[np.float64], at: float) -> tuple[float, float]:
-    """Value and slope of the cubic through four points, in Newton's form."""
-    a, b, c = (y[1] - y[0]) / (x[1] - x[0]), (y[2] - y[1]) / (x[2] - x[1]), (y[3] - y[2]) / (x[3] - x[2])
-    d, e = (b - a) / (x[2] - x[0]), (c - b) / (x[3] - x[1])
-    f = (e - d) / (x[3] - x[0])
-    u, v, w = at - x[0], at - x[1], at - x[2]
-    return y[0] + u * (a + v * (d + w * f)), a + d * (u + v) + f * (u * v + (u + v) * w)
+_BLOCK = 1024
 
 
-@njit(cache=True, nogil=True)
-def _root(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
-    """Where the cubic through four points crosses zero between the middle two, and its slope there.
-
-    A straight line between the two where the cubic bends too much to be believed.
-    """
-    low, high = x[1], x[2]
-    rise = (y[2] - y[1]) / (x[2] - x[1])
-    line = low - y[1] / rise
-    at = line
-    slope = rise
-    for _ in range(12):
-        value, slope = _cubic(x, y, at)
-        if value < 0:
-            low = at
-        else:
-            high = at
-        step = -value / slope if slope > 0 else 0.0
-        if slope <= 0 or not low <= at + step <= high:
-            step = (low + high) / 2 - at
-        at += step
-        if abs(step) < 1e-4:
-            break
-    if slope < 0.3 * rise:
-        return line, rise
-    return at, slope
+@njit(parallel=True, cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _find_rows(
+    spectra: NDArray[np.float32],
+    fold: NDArray[np.float32],
+    find: Finder,
+    half: NDArray[np.float32],
+    half_variance: float,
+    at: NDArray[np.float32],
+    sigma: NDArray[np.float32],
+    jump: NDArray[np.float32],
+) -> None:
+    pixels = spectra.shape[1]
+    for b in prange((pixels + _BLOCK - 1) // _BLOCK):
+        low, high = b * _BLOCK, min(pixels, (b + 1) * _BLOCK)
+        block = np.ascontiguousarray(spectra[:, low:high])
+        c = np.zeros((fold.shape[0], high - low), dtype=np.float32)
+        combine(fold, block, c)
+        height = np.zeros((1, high - low), dtype=np.float32)
+        combine(find.jump.reshape(1, -1), c, height)
+        jump[low:high] = height[0]
+        more = np.full(high - low, half_variance).astype(np.float32)
+        find_edges(find, c, np.ascontiguousarray(half[:, low:high]), more, at[low:high], sigma[low:high])
 
 
-@njit(parallel=True, cache=True, nogil=True)
 def first_crossing(
     spectra: NDArray[np.float32],
     fold: NDArray[np.float32],
@@ -75,97 +61,14 @@ def first_crossing(
     crossing, sigma, jump : (pixel,) are filled; sigma in units of the samples' standard deviation; NaN where there
         is no crossing
     """
-    n, pixels = spectra.shape
-    terms = fold.shape[0]
     m = x.size
-    smooth = spread.shape[1] >= 4
-    block = 256
-    for b in prange((pixels + block - 1) // block):
-        low = b * block
-        size = min(pixels, low + block) - low
-        c = np.zeros((terms, size), dtype=np.float32)
-        for k in range(terms):
-            for i in range(n):
-                w = fold[k, i]
-                if w != 0.0:
-                    for p in range(size):
-                        c[k, p] += w * spectra[i, low + p]
-        d = np.empty((m, size), dtype=np.float32)
-        for j in range(m):
-            for p in range(size):
-                d[j, p] = -(half[0, low + p] + half[1, low + p] * np.float32(x[j]))
-            for k in range(terms):
-                w = above[j, k]
-                if w != 0.0:
-                    for p in range(size):
-                        d[j, p] += w * c[k, p]
-        y = np.empty(4)
-        weights = np.empty(4)
-        for p in range(size):
-            q = low + p
-            crossing[q] = np.nan
-            sigma[q] = np.nan
-            total = np.float32(0.0)
-            for k in range(terms):
-                total += jump_of[k] * c[k, p]
-            jump[q] = total
-            j = 1
-            while j < m and not d[j - 1, p] < 0.0 <= d[j, p]:
-                j += 1
-            if j >= m:
-                continue
-            count, first = 2, j - 1
-            slope = (d[j, p] - d[j - 1, p]) / (x[j] - x[j - 1])
-            at = x[j - 1] - d[j - 1, p] / slope
-            if smooth and 2 <= j < m - 1:
-                count, first = 4, j - 2
-                for i in range(4):
-                    y[i] = d[first + i, p]
-                at, slope = _root(x[first : first + 4], y)
-            variance = half_variance
-            for i in range(count):
-                weights[i] = 1.0
-                for k in range(count):
-                    if k != i:
-                        weights[i] *= (at - x[first + k]) / (x[first + i] - x[first + k])
-                variance += weights[i] ** 2 * spread[first + i, 0]
-                for k in range(i):
-                    variance += 2 * weights[i] * weights[k] * spread[first + k, i - k]
-            crossing[q] = at
-            sigma[q] = np.sqrt(variance) / slope
-
-
-@njit(parallel=True, cache=True, nogil=True)
-def bridge_spectra(spectra: NDArray[np.float32], windows: NDArray[np.bool_], missing: NDArray[np.int32]) -> None:
-    """Replace NaN samples, in place, by interpolation between the nearest valid ones on both sides in energy.
-
-    `spectra` is (n, pixel), ascending in energy; `missing` (w, pixel) is filled with how many were NaN within each of
-    the `windows` (w, n). A pixel without any valid sample becomes zero.
-    """
-    n, pixels = spectra.shape
-    for p in prange(pixels):
-        missing[:, p] = 0
-        first = -1
-        for i in range(n):
-            if not np.isnan(spectra[i, p]):
-                first = i
-                break
-        last = first
-        for i in range(n):
-            if not np.isnan(spectra[i, p]):
-                last = i
-                continue
-            for w in range(windows.shape[0]):
-                missing[w, p] += windows[w, i]
-            after = i + 1
-            while after < n and np.isnan(spectra[after, p]):
-                after += 1
-            if first < 0:
-                spectra[i, p] = 0.0
-            elif i < first:
-                spectra[i, p] = spectra[first, p]
-            elif after == n:
-                spectra[i, p] = spectra[last, p]
-            else:
-                step = (spectra[after, p] - spectra[i - 1, p]) / (after - i + 1)
-                spectra[i, p] = spectra[i - 1, p] + step
+    covariance = np.zeros((m, m))
+    for k in range(min(spread.shape[1], m)):
+        at = np.arange(m - k)
+        covariance[at, at + k] = covariance[at + k, at] = spread[: m - k, k]
+    intervals = crossing_intervals(x, covariance, cubic=spread.shape[1] >= 4)
+    nothing = np.zeros((0, above.shape[1]), dtype=np.float32)
+    find = Finder(above, x.astype(np.float32), nothing, CROSSING, *intervals, jump_of, np.zeros_like(jump_of))
+    found = np.empty(spectra.shape[1], dtype=np.float32)
+    _find_rows(spectra, fold, find, half, half_variance, found, sigma, jump)
+    crossing[:] = found

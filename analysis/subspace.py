@@ -9,11 +9,11 @@ components from the noise's largest eigenvalue (Marchenko & Pastur, Math. USSR S
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
 from numpy.typing import NDArray
 
-_LEARNERS = 40_000
+LEARNERS = 20_000
 """A basis is learnt from about this many pixels."""
+_RUN = 16
 _MISFIT = 4.0
 """A pixel is a misfit if its residual exceeds the common one by this many standard deviations of pure noise."""
 
@@ -33,6 +33,17 @@ class Basis:
         return np.asarray(self.vectors @ self.fold)
 
 
+def learners(usable: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Indices of the pixels to learn from: all usable ones, or short runs of them, as memory likes to be read."""
+    number = int(np.count_nonzero(usable))
+    among = np.flatnonzero(usable)
+    step = number // LEARNERS
+    if step < 2:
+        return among
+    starts = np.arange(0, number - _RUN, _RUN * step)
+    return np.asarray(among[(starts[:, None] + np.arange(_RUN)).ravel()])
+
+
 def learn(spectra: NDArray[np.float32], noise: NDArray[np.floating], *, least: int = 3, most: int = 10) -> Basis:
     """The components of the spectra that stand above their noise.
 
@@ -50,7 +61,7 @@ def learn(spectra: NDArray[np.float32], noise: NDArray[np.floating], *, least: i
     n, pixels = spectra.shape
     if pixels < n:
         raise ValueError(f"{pixels} spectra of {n} energies: too few to learn a basis from")
-    sample = spectra[:, :: max(1, pixels // _LEARNERS)].astype(np.float64) / noise[:, None]
+    sample = spectra[:, :: max(1, pixels // LEARNERS)].astype(np.float64) / noise[:, None]
     count = sample.shape[1]
     value, vector = np.linalg.eigh(sample @ sample.T / count)
     value, vector = value[::-1], vector[:, ::-1]
@@ -62,59 +73,26 @@ def learn(spectra: NDArray[np.float32], noise: NDArray[np.floating], *, least: i
     return Basis(kept * noise[:, None], kept.T / noise)
 
 
-def misfits(
-    spectra: NDArray[np.float32],
-    basis: Basis,
-    noise: NDArray[np.floating],
-    sample: NDArray[np.floating],
-    usable: NDArray[np.bool_],
-) -> NDArray[np.intp]:
-    """Indices of the pixels whose spectra the basis does not describe: a rare phase would be pulled to the common ones.
+def misfit_limit(
+    spectra: NDArray[np.float32], basis: Basis, noise: NDArray[np.floating], sample: NDArray[np.floating]
+) -> float:
+    """The largest residual, in units of a pixel's sample variance, of a spectrum that the basis describes.
+
+    A rare phase would be pulled to the common ones: a pixel beyond the limit must be evaluated without the basis.
 
     Parameters
     ----------
-    spectra : (n, pixel) absorbance without NaN
+    spectra : (n, pixel) some of the pixels, absorbance without NaN
     noise : (n,) as for `learn`, which made the basis
-    sample : (pixel,) standard deviation of one sample; NaN where unknown
-    usable : (pixel,) pixels to look at
+    sample : (pixel,) or (1,) standard deviation of one sample; NaN where unknown
     """
     n, terms = basis.vectors.shape
-    residual = np.empty(spectra.shape[1], dtype=np.float32)
-    _residual(spectra, 1 / noise, basis.fold, residual)
+    rest = spectra - (basis.vectors @ (basis.fold @ spectra)).astype(np.float32)
+    rest *= (1 / noise).astype(np.float32)[:, None]
+    residual = np.einsum("ip,ip->p", rest, rest)
     excess = residual / np.where(np.isfinite(sample) & (sample > 0), sample, 1.0) ** 2
     # The noise may be known up to a factor only: the common pixels tell it.
-    limit = np.median(excess[usable]) * (1 + _MISFIT * np.sqrt(2 / max(n - terms, 1)))
-    return np.flatnonzero(usable & (excess > limit))
-
-
-@njit(parallel=True, cache=True, nogil=True)
-def _residual(
-    spectra: NDArray[np.float32],
-    whiten: NDArray[np.float64],
-    fold: NDArray[np.float64],
-    residual: NDArray[np.float32],
-) -> None:
-    """Sum of squares of the whitened spectra minus that of their coefficients, pixel by pixel; rounding is cut off."""
-    n, pixels = spectra.shape
-    terms = fold.shape[0]
-    block = 256
-    for b in prange((pixels + block - 1) // block):
-        low = b * block
-        size = min(pixels, low + block) - low
-        c = np.zeros((terms, size))
-        total = np.zeros(size)
-        for i in range(n):
-            for p in range(size):
-                total[p] += (whiten[i] * spectra[i, low + p]) ** 2
-            for k in range(terms):
-                w = fold[k, i]
-                for p in range(size):
-                    c[k, p] += w * spectra[i, low + p]
-        for p in range(size):
-            rest = total[p]
-            for k in range(terms):
-                rest -= c[k, p] ** 2
-            residual[low + p] = rest if rest > 1e-6 * total[p] else 0.0
+    return float(np.median(excess)) * (1 + _MISFIT * float(np.sqrt(2 / max(n - terms, 1))))
 
 
 def identity(n: int) -> Basis:

@@ -1,10 +1,11 @@
-"""Edge energy of XANES spectra: linear baselines, and the half-jump crossing.
+"""Edge energy of XANES spectra: linear baselines and the half-jump crossing, or another of its definitions.
 
 μ(E) = (A - pre)/(post - pre); the half-jump is the first upward crossing of 0.5 in the search window, as in
 TXM-Wizard (Liu et al., J. Synchrotron Rad. 19, 281 (2012)) and Mu et al., Nat. Commun. 9:2810 (2018).
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,6 +29,19 @@ class Edge:
     pre: Window = (8200.0, 8310.0)
     post: Window = (8380.0, 8460.0)
     search: Window = (8325.0, 8360.0)
+    plateau: Window = (8346.0, 8352.0)
+    """The white line's top: what the jump is guessed from in a first scan, until its post-edge comes."""
+    plateau_ratio: float = 1.44
+    """Mean absorbance over the pre-edge line in this window, in jumps: 1.36 in NiO, 1.52 in LiNiO2."""
+    plateau_scatter: float = 0.06
+    """Relative standard deviation of that, from one sample to another."""
+    jump_drift: float = 0.01
+    """Relative standard deviation of a pixel's jump from one scan to the next: it depends a little on the phase."""
+    definition: Literal["half_jump", "white_line", "derivative"] = "half_jump"
+    """What is called the edge energy: where half the jump is crossed, the peak of the white line, or the maximum of the
+    first derivative; the latter two within the search window."""
+    span: float = 2.0
+    """White line and derivative are of polynomials over so many eV on either side."""
     energy_offset: float = 0.0
     """Added to every edge energy: the laboratory's scale against the standard one."""
     min_jump: float = 0.02
@@ -77,7 +91,7 @@ def edge_energy(
     variance: ArrayLike | None = None,
     subspace: bool = True,
 ) -> EdgeEnergy:
-    """Half-jump edge energy of a whole stack.
+    """Edge energy of a whole stack.
 
     Parameters
     ----------
@@ -123,22 +137,33 @@ class Functionals:
     """(n,) post-edge minus pre-edge line at the nominal edge"""
     half_jump_line: NDArray[np.float64]
     """(2, n) half the jump: its value at the nominal edge, and its slope per eV"""
+    guessed: bool = False
+    """Whether the jump is that of a typical spectrum with the plateau that has been seen."""
 
 
 def functionals(
-    energies: Floats, seen: NDArray[np.bool_], edge: Edge, *, jump_known: bool = False
+    energies: Floats, seen: NDArray[np.bool_], edge: Edge, *, jump_known: bool = False, guess: bool = False
 ) -> Functionals | None:
     """The functionals over the energies seen so far; None while a baseline they need has fewer than two of them.
 
-    With `jump_known`, half the jump is to be subtracted by the caller and `above` is A(E) - pre(E) only.
+    With `jump_known`, half the jump is to be subtracted by the caller and `above` is A(E) - pre(E) only. With `guess`,
+    a plateau that has been seen will do for the post-edge.
     """
     n = energies.size
     x = np.asarray(energies - edge.nominal, dtype=np.float64)
     pre = _line(x, [i for i in edge.members(energies, edge.pre) if seen[i]])
     post = _line(x, [i for i in edge.members(energies, edge.post) if seen[i]])
-    if pre is None or (post is None and not jump_known):
+    top = edge.members(energies, edge.plateau)
+    passed = top.size > 0 and bool(seen[top[-1] :].any())
+    plateau = _plateau(x, [i for i in top if seen[i]]) if passed else None
+    guessed = guess and post is None and not jump_known and plateau is not None
+    if pre is None or (post is None and not jump_known and not guessed):
         return None
     half = np.zeros((2, n)) if post is None else 0.5 * (post - pre)
+    if guessed:
+        assert plateau is not None
+        at, level = plateau
+        half[0] = 0.5 * (level - pre[0] - at * pre[1]) / edge.plateau_ratio
     alike = _alike(x, [i for i in edge.members(energies, edge.search) if seen[i]])
     near = np.array([x[group].mean() for group in alike])
     above = np.zeros((len(alike), n))
@@ -148,7 +173,16 @@ def functionals(
         row -= pre[0] + at * pre[1]
         if not jump_known:
             row -= half[0] + at * half[1]
-    return Functionals(near + edge.nominal, above, 2 * half[0], half)
+    return Functionals(near + edge.nominal, above, 2 * half[0], half, guessed)
+
+
+def _plateau(x: NDArray[np.float64], members: list[int]) -> tuple[float, NDArray[np.float64]] | None:
+    """Mean energy of the samples on the plateau, and the weights of their mean; None with fewer than three."""
+    if len(members) < 3:
+        return None
+    weights = np.zeros(x.size)
+    weights[members] = 1 / len(members)
+    return float(x[members].mean()), weights
 
 
 def _alike(x: NDArray[np.float64], members: list[int]) -> list[list[int]]:

@@ -8,6 +8,7 @@ from redoxscope.analysis.front import (
     front_lines,
     front_mask,
     front_probability,
+    front_speed,
 )
 
 WINDOW = FrontWindow(8341.0, 0.1)
@@ -63,3 +64,34 @@ def test_probability_is_the_frequency_with_which_it_is_true():
     assert np.isnan(front_probability(np.array([np.nan, 8341.0]), np.array([0.1, np.nan]), WINDOW)).all()
     certain = front_probability(np.array([8341.0, 8342.0]), np.array([0.0, 0.0]), WINDOW)
     np.testing.assert_array_equal(certain, [1, 0])
+
+
+@pytest.mark.parametrize("growth", [-6.0, -1.0, 0.0, 0.5, 3.0, 8.0])
+def test_the_speed_of_an_expanding_circle(growth):
+    motion = front_speed(disc(), disc(radius=30 + growth), WINDOW, interval=600.0, pixel_size=0.04)
+    assert len(motion.points) > 180
+    np.testing.assert_allclose(motion.speed, growth * 0.04 / 600, atol=0.02 * 0.04 / 600)
+    outwards = (motion.points - 50) / np.hypot(*(motion.points - 50).T)[:, None]
+    assert (motion.normal * outwards).sum(axis=1).min() > 0.999
+
+
+def test_the_speed_with_noise_and_a_border():
+    rng = np.random.default_rng(0)
+    maps = [disc(radius=r) + 0.03 * rng.standard_normal((101, 101)) for r in (30, 33)]
+    for energies in maps:
+        energies[:, 65:] = np.nan  # the particle ends here, and the front with it
+    motion = front_speed(*maps, WINDOW, interval=10.0, pixel_size=1.0)
+    assert np.isfinite(motion.speed).mean() > 0.9
+    assert np.nanmedian(motion.speed) == pytest.approx(0.3, rel=0.1)
+
+
+def test_a_front_that_is_gone_has_no_speed():
+    gone = front_speed(disc(), np.full((101, 101), 8339.0), WINDOW, interval=10.0, pixel_size=0.04)
+    assert np.isnan(gone.speed).all()
+    assert len(gone.speed) == len(gone.points) > 0
+    none = front_speed(np.full((9, 9), np.nan), np.full((9, 9), 8341.0), WINDOW, interval=1.0, pixel_size=1.0)
+    assert none.speed.shape == (0,)
+    with pytest.raises(ValueError, match="one grid"):
+        front_speed(disc(), disc(51), WINDOW, interval=1.0, pixel_size=1.0)
+    with pytest.raises(ValueError, match="positive"):
+        front_speed(disc(), disc(), WINDOW, interval=0.0, pixel_size=1.0)

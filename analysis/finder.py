@@ -1,0 +1,140 @@
+"""How an edge energy is found in a spectrum, as tables for the compiled passes.
+
+Whatever the definition of the edge, it comes down to three steps, each linear in the samples but the last: values at
+near-edge energies (`rows`), an interval that they point out (`score`), and the root of a polynomial of at most third
+order in that interval, with coefficients that are sums of a few of the values (`taps`). The variance of its value is a
+polynomial too: hence sigma.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+CROSSING, MAXIMUM = 0, 1
+
+
+class Finder(NamedTuple):
+    """One way to find the edge in spectra given by k coefficients; numba reads the fields."""
+
+    rows: NDArray[np.float32]
+    """(m, k) the values at the near-edge energies"""
+    x: NDArray[np.float32]
+    """(m,) these energies, eV from the nominal edge"""
+    score: NDArray[np.float32]
+    """(s, k) what points out the interval; (0, k) if that is the rows themselves"""
+    mode: int
+    """CROSSING: the interval before the first score >= 0 that follows one < 0; MAXIMUM: that of the largest score"""
+    first: NDArray[np.int64]
+    """(s,) the first of the values that an interval's polynomial is made of"""
+    taps: NDArray[np.float32]
+    """(s, 4, w) coefficients of the polynomial, from w values"""
+    noise: NDArray[np.float32]
+    """(s, 7) coefficients of the variance of its value, for samples of unit variance"""
+    low: NDArray[np.float32]
+    """(s,) where an interval begins, eV from the nominal edge"""
+    width: NDArray[np.float32]
+    """(s,) its width: the polynomial is in t = (x - low)/width, and its root in 0..1; 0: the interval has no root"""
+    jump: NDArray[np.float32]
+    """(k,) the edge jump"""
+    slope: NDArray[np.float32]
+    """(k,) the jump's slope, per eV"""
+
+
+Intervals = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+"""first, taps, noise, low, width of a Finder"""
+
+
+def crossing_intervals(x: NDArray[np.float64], covariance: NDArray[np.float64], *, cubic: bool) -> Intervals:
+    """Between two neighbouring values: the cubic through the four around, or the straight line.
+
+    Parameters
+    ----------
+    x : (m,) ascending, all different; covariance : (m, m) of the values
+    cubic : wherever there are two values on either side
+    """
+    m = x.size
+    size = min(4 if cubic else 2, m)
+    first = np.zeros(m, dtype=np.int64)
+    taps = np.zeros((m, 4, size))
+    for j in range(1, m):
+        ends = slice(j - 2, j + 2) if cubic and 2 <= j < m - 1 else slice(j - 1, j + 1)
+        first[j] = min(max(ends.start, 0), m - size)
+        t = (x[ends] - x[j - 1]) / (x[j] - x[j - 1])
+        at = ends.start - first[j]
+        taps[j, : t.size, at : at + t.size] = np.linalg.inv(np.vander(t, increasing=True))
+    return _intervals(first, taps, covariance, x[np.arange(m) - (np.arange(m) > 0)], np.diff(x, prepend=x[0]))
+
+
+def peak_intervals(
+    x: NDArray[np.float64], covariance: NDArray[np.float64], span: float, *, derivative: bool
+) -> tuple[NDArray[np.float64], Intervals]:
+    """Score (s, m) and intervals of the highest value, or of the steepest rise (the maximum of the first derivative).
+
+    Both are smoothed by local polynomials over ± `span` (Savitzky & Golay, Anal. Chem. 36, 1627 (1964)). The peak is
+    that of a cubic fitted around the highest value; the steepest rise that of the parabola through the largest
+    derivative and its neighbours. Either is where a derivative, taken with its sign turned, rises through zero.
+
+    Raises ValueError if there are fewer than three places with enough values around.
+    """
+    m = x.size
+    order = 2 if derivative else 3
+    centres = [j for j in range(m) if np.count_nonzero(_near(x, x[j], span)) > order]
+    if len(centres) < 3:
+        raise ValueError(
+            f"the {span:g} eV around no three energies hold {order + 1} of them: give the edge a wider span"
+        )
+    fits = np.stack([_local_fit(x, x[j], span, order) for j in centres])
+    score = fits[:, 1] if derivative else fits[:, 0]
+    weights = np.zeros((len(centres), 4, m))
+    low, width = np.zeros(len(centres)), np.zeros(len(centres))
+    for s in range(1, len(centres) - 1):
+        before, at, after = x[centres[s - 1 : s + 2]]
+        if derivative:
+            low[s], width[s] = before, after - before
+            parabola = np.linalg.inv(np.vander([before - at, 0.0, after - at], increasing=True)) @ score[s - 1 : s + 2]
+            falls = np.stack([-parabola[1], -2 * parabola[2]])
+        else:
+            reach = max(span / 2, at - before, after - at)
+            low[s], width[s] = at - reach, 2 * reach
+            falls = -fits[s, 1:] * np.array([1, 2, 3])[:, None]
+        # A polynomial in x - at becomes one in t = (x - low)/width.
+        away = np.polynomial.Polynomial([low[s] - at, width[s]])
+        for r, line in enumerate(falls):
+            power = (away**r).coef
+            weights[s, : power.size] += power[:, None] * line
+    used = np.abs(weights).max(axis=1) > 0
+    reach_of = [np.flatnonzero(u) if u.any() else np.zeros(1, dtype=int) for u in used]
+    size = max(int(np.ptp(r)) + 1 for r in reach_of)
+    first = np.array([min(int(r[0]), m - size) for r in reach_of], dtype=np.int64)
+    taps = np.stack([w[:, f : f + size] for w, f in zip(weights, first, strict=True)])
+    return score, _intervals(first, taps, covariance, low, width)
+
+
+def _near(x: NDArray[np.float64], at: float, span: float) -> NDArray[np.bool_]:
+    return np.asarray(np.abs(x - at) <= span + 1e-3)
+
+
+def _local_fit(x: NDArray[np.float64], at: float, span: float, order: int) -> NDArray[np.float64]:
+    """(order + 1, m) coefficients in powers of x - at of the least-squares polynomial over at ± span."""
+    near = _near(x, at, span)
+    out = np.zeros((order + 1, x.size))
+    out[:, near] = np.linalg.pinv(np.vander(x[near] - at, order + 1, increasing=True))
+    return out
+
+
+def _intervals(
+    first: NDArray[np.int64],
+    taps: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    low: NDArray[np.float64],
+    width: NDArray[np.float64],
+) -> Intervals:
+    noise = np.zeros((len(first), 7))
+    size = taps.shape[2]
+    for j, start in enumerate(first):
+        of = taps[j] @ covariance[start : start + size, start : start + size] @ taps[j].T
+        for r in range(4):
+            noise[j, r : r + 4] += of[r]
+    narrow = (taps.astype(np.float32), noise.astype(np.float32), low.astype(np.float32), width.astype(np.float32))
+    return first, *narrow

@@ -1,0 +1,205 @@
+"""The frames of one XANES scan, kept as spectra: what an edge-energy map is computed from.
+
+Pixels lie in tiles, and a tile holds its pixels' samples at all energies next to each other: what is read together lies
+together, and a tile fits into the cache. Filing a frame is one pass over it.
+"""
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+TILE = 1024
+"""Pixels; their spectra (53 energies: 212 kB) and all that is computed from them stay in the second-level cache."""
+_UNIT = 2.0**48
+"""Variances are summed as integers of this part of 1: sums of floats would depend on the order of the frames."""
+_LARGEST = 1024.0
+"""A variance above this says no more than this one."""
+_LEARNERS = 40_000
+"""Medians are taken over about this many pixels."""
+
+
+class FrameStack:
+    """Frames by row (ascending energy), pixels flattened.
+
+    Parameters
+    ----------
+    rows : number of frames
+    pixels : of each
+    """
+
+    def __init__(self, rows: int, pixels: int) -> None:
+        self.pixels = pixels
+        tiles = -(-pixels // TILE)
+        # Filled now, not left to the kernel's page faults in mid-scan. The last tile is padded.
+        self.tiles = np.full((tiles, rows, TILE), np.nan, dtype=np.float32)
+        self.holes = np.zeros(tiles, dtype=np.int64)
+        """Missing samples by tile."""
+        self.level = np.full(rows, np.nan)
+        """(rows,) median variance of a frame; NaN where none was given."""
+        self._common = 0
+        self._variance: NDArray[np.int64] | None = None
+
+    def file(self, row: int, frame: NDArray[np.floating], variance: NDArray[np.floating] | float | None) -> bool:
+        """File a frame (pixel,) under its row; False if it holds no sample at all: then only its row is blank."""
+        samples = np.ascontiguousarray(frame, dtype=np.float32)
+        if not np.isfinite(samples[:: self._stride]).any() and not np.isfinite(samples).any():
+            return False
+        _file(samples, row, self.tiles, self.holes)
+        if variance is not None:
+            self._add(row, np.asarray(variance), samples.shape)
+        return True
+
+    def _add(self, row: int, variance: NDArray[np.floating], shape: tuple[int, ...]) -> None:
+        if variance.size == 1:
+            level = float(variance.reshape(-1)[0])
+            if np.isfinite(level):
+                self._common += round(min(level, _LARGEST) * _UNIT)
+                self.level[row] = level
+            return
+        noise = np.ascontiguousarray(np.broadcast_to(variance.reshape(-1), shape), dtype=np.float32)
+        known = noise[:: self._stride]
+        known = known[np.isfinite(known)]
+        if known.size == 0:
+            known = noise[np.isfinite(noise)]
+        if known.size == 0:
+            return
+        if self._variance is None:
+            self._variance = np.zeros(self.pixels, dtype=np.int64)
+        self.level[row] = np.median(known)
+        _accumulate(noise, np.float32(self.level[row]), self._variance)
+
+    @property
+    def _stride(self) -> int:
+        return max(1, self.pixels // _LEARNERS)
+
+    def merge(self, other: "FrameStack", rows: NDArray[np.bool_]) -> None:
+        """Take over the given rows of another stack of the same size, with all that is known of its noise."""
+        self.tiles[:, rows] = other.tiles[:, rows]
+        self.holes += other.holes
+        self.level[rows] = other.level[rows]
+        self._common += other._common
+        if other._variance is not None:
+            self._variance = other._variance + (0 if self._variance is None else self._variance)
+
+    def sample_sigma(self) -> NDArray[np.float32]:
+        """(pixel,) standard deviation of one sample, mean over the frames; (1,) if it is the same for all pixels.
+
+        NaN if no noise was given.
+        """
+        given = np.isfinite(self.level).sum()
+        if given == 0:
+            return np.full(1, np.nan, dtype=np.float32)
+        if self._variance is None:
+            return np.full(1, np.sqrt(self._common / _UNIT / given), dtype=np.float32)
+        sigma = np.empty(self.pixels, dtype=np.float32)
+        _root_mean(self._variance, self._common, 1 / (_UNIT * given), sigma)
+        return sigma
+
+    def usable(
+        self, rows: NDArray[np.intp], windows: NDArray[np.bool_], most: NDArray[np.integer]
+    ) -> NDArray[np.bool_]:
+        """(pixel,) whether no more than `most` (w,) samples are missing in each of the `windows` (w, rows given)."""
+        out = np.ones(self.pixels, dtype=bool)
+        if self.holes.any():
+            _usable(self.tiles, self.holes, rows, windows, most, out)
+        return out
+
+    def spectra(self, rows: NDArray[np.intp], pick: NDArray[np.intp]) -> NDArray[np.float32]:
+        """(rows, pick) spectra of some pixels, missing samples bridged."""
+        out = np.empty((rows.size, pick.size), dtype=np.float32)
+        _gather(self.tiles, rows, pick, out)
+        return out
+
+
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+def _file(frame: NDArray[np.float32], row: int, tiles: NDArray[np.float32], holes: NDArray[np.int64]) -> None:
+    tile = tiles.shape[2]
+    for b in prange(tiles.shape[0]):
+        part = frame[b * tile : (b + 1) * tile]
+        target = tiles[b, row]
+        missing = 0
+        for p in range(part.size):
+            sample = part[p]
+            finite = abs(sample) < np.float32(np.inf)
+            target[p] = sample if finite else np.float32(np.nan)
+            missing += 0 if finite else 1
+        holes[b] += missing
+
+
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+def _accumulate(noise: NDArray[np.float32], level: np.float32, total: NDArray[np.int64]) -> None:
+    for b in prange((noise.size + 4095) // 4096):
+        part = noise[b * 4096 : (b + 1) * 4096]
+        target = total[b * 4096 : (b + 1) * 4096]
+        for p in range(part.size):
+            value = part[p] if abs(part[p]) < np.float32(np.inf) else level
+            target[p] += np.int64(min(value, np.float32(_LARGEST)) * np.float32(_UNIT))
+
+
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+def _root_mean(total: NDArray[np.int64], common: int, scale: float, sigma: NDArray[np.float32]) -> None:
+    for b in prange((sigma.size + 4095) // 4096):
+        part = total[b * 4096 : (b + 1) * 4096]
+        target = sigma[b * 4096 : (b + 1) * 4096]
+        for p in range(part.size):
+            target[p] = np.sqrt(np.float32((part[p] + common) * scale))
+
+
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+def _usable(
+    tiles: NDArray[np.float32],
+    holes: NDArray[np.int64],
+    rows: NDArray[np.intp],
+    windows: NDArray[np.bool_],
+    most: NDArray[np.integer],
+    out: NDArray[np.bool_],
+) -> None:
+    tile = tiles.shape[2]
+    for b in prange(tiles.shape[0]):
+        if holes[b] == 0:
+            continue
+        ok = out[b * tile : (b + 1) * tile]
+        missing = np.empty(tile, dtype=np.int32)
+        for w in range(windows.shape[0]):
+            missing[:] = 0
+            for i in range(rows.size):
+                if windows[w, i]:
+                    samples = tiles[b, rows[i]]
+                    for p in range(tile):
+                        missing[p] += 1 if np.isnan(samples[p]) else 0
+            for p in range(ok.size):
+                ok[p] &= missing[p] <= most[w]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def bridge(spectra: NDArray[np.float32], p: int) -> None:
+    """Replace the NaN samples of one pixel of `spectra` (n, pixel) by interpolation between its valid neighbours.
+
+    Beyond the first and the last valid one these are repeated; a pixel without any becomes zero.
+    """
+    n = spectra.shape[0]
+    last = -1
+    for i in range(n):
+        if np.isnan(spectra[i, p]):
+            continue
+        if last < i - 1:
+            for k in range(last + 1, i):
+                if last < 0:
+                    spectra[k, p] = spectra[i, p]
+                else:
+                    step = (spectra[i, p] - spectra[k - 1, p]) / (i - k + 1)
+                    spectra[k, p] = spectra[k - 1, p] + step
+        last = i
+    for k in range(last + 1, n):
+        spectra[k, p] = spectra[last, p] if last >= 0 else np.float32(0.0)
+
+
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+def _gather(
+    tiles: NDArray[np.float32], rows: NDArray[np.intp], pick: NDArray[np.intp], out: NDArray[np.float32]
+) -> None:
+    for q in prange(pick.size):
+        b, p = pick[q] // tiles.shape[2], pick[q] % tiles.shape[2]
+        for i in range(rows.size):
+            out[i, q] = tiles[b, rows[i], p]
+        bridge(out, q)

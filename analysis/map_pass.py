@@ -1,0 +1,243 @@
+"""The pass over all pixels of a XANES scan, from its frames to the map, compiled."""
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+from redoxscope.analysis.finder import Finder
+from redoxscope.analysis.finding import FAST, combine, find_edges
+from redoxscope.analysis.frame_stack import bridge
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _more(
+    half_variance: float,
+    drift: float,
+    half: NDArray[np.float32],
+    jump: NDArray[np.float32],
+    noise: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """(pixel,) variance of half the jump besides that of the samples, in units of it."""
+    more = np.full(jump.size, half_variance).astype(np.float32)
+    if drift > 0:
+        for p in range(jump.size):
+            off = np.float32(drift) * (half[0, p] if half.shape[0] > 0 else np.float32(0.5) * jump[p]) / noise[p]
+            more[p] += off * off
+    return more
+
+
+@njit(parallel=True, cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def evaluate_tiles(
+    tiles: NDArray[np.float32],
+    rows: NDArray[np.intp],
+    holes: NDArray[np.int64],
+    usable: NDArray[np.bool_],
+    fold: NDArray[np.float32],
+    whiten: NDArray[np.float32],
+    limit: float,
+    find: Finder,
+    plain: Finder,
+    half: NDArray[np.float32],
+    half_variance: float,
+    drift: float,
+    sample: NDArray[np.float32],
+    at: NDArray[np.float32],
+    sigma: NDArray[np.float32],
+    jump: NDArray[np.float32],
+    strange: NDArray[np.bool_],
+    sums: NDArray[np.float64],
+) -> None:
+    """Edge, sigma and jump of all pixels of a `FrameStack`, in one pass over its tiles.
+
+    Parameters
+    ----------
+    tiles, rows, holes, usable : of the stack; only these rows are looked at
+    fold : (k, n) coefficients of a basis as `learn` makes it, or (0, n): the samples are evaluated by `plain`
+    whiten : (n,) one over the samples' relative standard deviation
+    limit : a spectrum whose residual, in units of its sample variance, exceeds this is evaluated by `plain`
+    find, plain : see `Finder`; of k coefficients, and of n samples
+    half : see `find_edges`; half_variance : its variance, in units of the pixel's sample variance
+    drift : relative standard deviation of the jump that comes on top of it
+    sample : (pixel,) or (1,) standard deviation of a sample; NaN if unknown
+    at, sigma, jump, strange : (pixel,) are filled; eV from the nominal edge, sigma in eV; whether evaluated by `plain`
+    sums : (tile, 2) is filled with the sums of jump² and jump·slope
+    """
+    tile = tiles.shape[2]
+    for b in prange(tiles.shape[0]):
+        part = slice(b * tile, min(at.size, (b + 1) * tile))
+        noise = sample[part] if sample.size > 1 else np.repeat(sample, part.stop - part.start)
+        first, second = _evaluate(
+            tiles[b],
+            rows,
+            holes[b] > 0,
+            usable[part],
+            fold,
+            whiten,
+            limit,
+            find,
+            plain,
+            half[:, part],
+            half_variance,
+            drift,
+            noise,
+            at[part],
+            sigma[part],
+            jump[part],
+            strange[part],
+        )
+        sums[b, 0], sums[b, 1] = first, second
+
+
+# A function of its own: within the parallel loop, the same lines take numba twice as long to compile.
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _evaluate(
+    samples: NDArray[np.float32],
+    rows: NDArray[np.intp],
+    holed: bool,
+    usable: NDArray[np.bool_],
+    fold: NDArray[np.float32],
+    whiten: NDArray[np.float32],
+    limit: float,
+    find: Finder,
+    plain: Finder,
+    half: NDArray[np.float32],
+    half_variance: float,
+    drift: float,
+    noise: NDArray[np.float32],
+    at: NDArray[np.float32],
+    sigma: NDArray[np.float32],
+    jump: NDArray[np.float32],
+    strange: NDArray[np.bool_],
+) -> tuple[float, float]:
+    """One tile's pixels; its two sums."""
+    n, terms, size = rows.size, fold.shape[0], at.size
+    block = _picked(samples, rows, size, holed)
+    level = np.ascontiguousarray(half)
+    height = np.zeros((2, size), dtype=np.float32)
+    c = block
+    if terms > 0:
+        c = np.zeros((terms, size), dtype=np.float32)
+        combine(fold, block, c)
+    by = find if terms > 0 else plain
+    combine(by.jump.reshape(1, -1), c, height[:1])
+    combine(by.slope.reshape(1, -1), c, height[1:])
+    more = _more(half_variance, drift, level, height[0], noise)
+    find_edges(by, c, level, more, at, sigma)
+    count = _misfits(block, c, whiten, noise, limit, usable, strange) if terms > 0 else 0
+    if count > 0:
+        own = np.empty((n, count), dtype=np.float32)
+        own_level = np.empty((half.shape[0], count), dtype=np.float32)
+        own_more, own_at = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
+        own_sigma = np.empty(count, dtype=np.float32)
+        where = np.flatnonzero(strange)
+        for q in range(count):
+            p = where[q]
+            own_more[q] = more[p]
+            for i in range(n):
+                own[i, q] = block[i, p]
+            for i in range(own_level.shape[0]):
+                own_level[i, q] = level[i, p]
+        own_height = np.zeros((1, count), dtype=np.float32)
+        combine(plain.jump.reshape(1, -1), own, own_height)
+        find_edges(plain, own, own_level, own_more, own_at, own_sigma)
+        for q in range(count):
+            p = where[q]
+            at[p], sigma[p], height[0, p] = own_at[q], own_sigma[q], own_height[0, q]
+    first, second = 0.0, 0.0
+    tall, lean = height[0], height[1]
+    for p in range(size):
+        sigma[p] *= noise[p]
+        jump[p] = tall[p] if usable[p] else np.float32(np.nan)
+        if usable[p]:
+            first += float(tall[p] * tall[p])
+            second += float(tall[p] * lean[p])
+    return first, second
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _picked(samples: NDArray[np.float32], rows: NDArray[np.intp], size: int, holed: bool) -> NDArray[np.float32]:
+    """(rows, size) of a tile's samples, missing ones bridged."""
+    block = np.empty((rows.size, size), dtype=np.float32)
+    total = np.zeros(size, dtype=np.float32)
+    for i in range(rows.size):
+        source, target = samples[rows[i]], block[i]
+        for p in range(size):
+            target[p] = source[p]
+        if holed:
+            for p in range(size):
+                total[p] += target[p]
+    if holed:
+        for p in range(size):
+            if np.isnan(total[p]):
+                bridge(block, p)
+    return block
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _misfits(
+    block: NDArray[np.float32],
+    c: NDArray[np.float32],
+    whiten: NDArray[np.float32],
+    noise: NDArray[np.float32],
+    limit: float,
+    usable: NDArray[np.bool_],
+    odd: NDArray[np.bool_],
+) -> int:
+    """Mark the usable pixels of a block whose residual exceeds the limit; how many they are.
+
+    The coefficients being those of an orthonormal basis of whitened spectra, the residual is the sum of their squares
+    less that of the coefficients'. Where no more than rounding is left, it is nothing.
+    """
+    n, size = block.shape
+    total, inside = np.zeros(size, dtype=np.float32), np.zeros(size, dtype=np.float32)
+    for i in range(0, n - 1, 2):
+        u, v, a, b = block[i], block[i + 1], whiten[i] * whiten[i], whiten[i + 1] * whiten[i + 1]
+        for p in range(size):
+            total[p] += a * u[p] * u[p] + b * v[p] * v[p]
+    if n % 2:
+        u, a = block[n - 1], whiten[n - 1] * whiten[n - 1]
+        for p in range(size):
+            total[p] += a * u[p] * u[p]
+    for k in range(c.shape[0]):
+        u = c[k]
+        for p in range(size):
+            inside[p] += u[p] * u[p]
+    count = 0
+    for p in range(size):
+        unit = noise[p] if noise[p] > np.float32(0.0) else np.float32(1.0)
+        rest = total[p] - inside[p]
+        large = (rest > np.float32(limit) * unit * unit) & (rest > np.float32(1e-6) * total[p])
+        odd[p] = usable[p] & large
+        count += 1 if odd[p] else 0
+    return count
+
+
+@njit(parallel=True, cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def judge(
+    energy: NDArray[np.float32],
+    sigma: NDArray[np.float32],
+    state: NDArray[np.uint8],
+    jump: NDArray[np.float32],
+    strange: NDArray[np.bool_],
+    sample: NDArray[np.float32],
+    least: float,
+    over: float,
+    over_strange: float,
+    origin: float,
+    known: int,
+) -> None:
+    """Give pixels their `state`, and those without enough jump, or without a crossing, no edge energy.
+
+    `energy` comes as eV from the nominal edge and leaves as eV, `origin` added. A jump of at most `least`, or of fewer
+    than `over` standard deviations `sample` (another number where the pixel is `strange`), is not enough; a sample
+    sigma of NaN means that no noise was given: then only the jump itself decides.
+    """
+    nothing = np.float32(np.nan)
+    same = sample.size == 1
+    for b in prange((energy.size + 4095) // 4096):
+        for p in range(b * 4096, min((b + 1) * 4096, energy.size)):
+            enough = np.float32(over_strange if strange[p] else over) * sample[0 if same else p]
+            good = (jump[p] > np.float32(least)) & (not jump[p] < enough) & (not np.isnan(energy[p]))
+            energy[p] = np.float32(energy[p] + origin) if good else nothing
+            sigma[p] = sigma[p] if good else nothing
+            state[p] = np.uint8(known) if good else np.uint8(0)
