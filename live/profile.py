@@ -75,11 +75,17 @@ class EdgeTable(_Table):
     """The absorption edge and how its energy is defined; see `analysis.xanes.Edge`."""
 
     name: str = "Ni K"
-    definition: Literal["half_jump"] = "half_jump"
+    definition: Literal["half_jump", "white_line", "derivative"] = "half_jump"
+    """Tomograms know `half_jump` only."""
+    span: float = Field(2.0, gt=0)
     nominal: float = 8341.0
     pre: Window = (8200.0, 8310.0)
     post: Window = (8380.0, 8460.0)
     search: Window = (8325.0, 8360.0)
+    plateau: Window = (8346.0, 8352.0)
+    plateau_ratio: float = Field(1.44, gt=0)
+    plateau_scatter: float = Field(0.06, ge=0)
+    jump_drift: float = Field(0.01, ge=0)
     energy_offset: float = 0.0
     min_jump: float = Field(0.02, gt=0)
     min_jump_over_noise: float = Field(4.0, ge=0)
@@ -87,7 +93,7 @@ class EdgeTable(_Table):
 
     @model_validator(mode="after")
     def _ordered(self) -> "EdgeTable":
-        for name in ("pre", "post", "search"):
+        for name in ("pre", "post", "search", "plateau"):
             low, high = getattr(self, name)
             if not low < high:
                 raise ValueError(f"{name} = [{low:g}, {high:g}]: the first must be the smaller")
@@ -132,7 +138,7 @@ class Profile(_Table):
 
     def xanes_edge(self) -> Edge:
         """The edge as the analysis wants it."""
-        return Edge(**self.edge.model_dump(exclude={"definition", "subspace"}))
+        return Edge(**self.edge.model_dump(exclude={"subspace"}))
 
     def front_window(self) -> FrontWindow:
         """The front as the analysis wants it."""

@@ -127,6 +127,8 @@ def run(job: VolumeJob) -> None:
     from redoxscope.live.series_folder import SeriesFolder
 
     profile = Profile.model_validate(job.profile)
+    if profile.edge.definition != "half_jump":
+        raise UserError(f"the edge energy of voxels is known by half_jump only, not by {profile.edge.definition}")
     folder = SeriesFolder(Path(job.folder))
     with tempfile.TemporaryDirectory(dir=folder.path, prefix=".projections-") as scratch:
         data = gather([Path(p) for p in job.journals], profile, Path(scratch))
