@@ -118,7 +118,7 @@ def test_the_numbers_of_a_scan_are_those_of_its_events(short: Experiment, in_ord
 
 
 def test_a_map_is_provisional_before_the_end_with_the_baselines_of_the_scan_before(short: Experiment, tmp_path):
-    """Half-way through its search window the second scan shows pixels, which the first one cannot."""
+    """Half-way, before any post-edge, both scans show a map; the first one, without an earlier jump, is less sure."""
     shown = []
     for run, later in ((short.scans[0], short.scans[1]), (short.scans[1], None)):
         data = tmp_path / str(len(shown))
@@ -137,11 +137,13 @@ def test_a_map_is_provisional_before_the_end_with_the_baselines_of_the_scan_befo
         monitor.finish()
         assert set(np.unique(list_series(data)[0].scan(-1).state)) <= {0, 2}
     first, second = shown
-    assert np.isfinite(first.edge_energy).mean() < 0.02
-    assert set(np.unique(second.state)) == {0, 1}
-    median, covered = error(second.edge_energy, short.true_maps[1])
-    assert median < 0.35
-    assert covered > 0.6
+    for found, true, most in ((first, short.true_maps[0], 0.5), (second, short.true_maps[1], 0.35)):
+        assert set(np.unique(found.state)) == {0, 1}
+        median, covered = error(found.edge_energy, true)
+        assert median < most
+        assert covered > 0.6
+    # The first scan's jump is a guess from what is known of the edge, and its map says so.
+    assert np.nanmedian(first.sigma) > 1.5 * np.nanmedian(second.sigma)
 
 
 @pytest.mark.parametrize(
