@@ -410,7 +410,7 @@ def test_malformed_addresses(side, address):
 
 @pytest.mark.parametrize("address", ["tcp://*:5578", "tcp://0.0.0.0:5578", "tcp://[::]:5578", "tcp://eth0:5578"])
 def test_listening_to_other_machines_needs_a_key(address):
-    with pytest.raises(UserError, match="needs a key; make one with") as caught:
+    with pytest.raises(UserError, match="needs a key; start the monitor with --key") as caught:
         Receiver(address)
     assert "\n" not in str(caught.value)
 
