@@ -4,6 +4,7 @@ They are drawn in a process of their own (`python -m redoxscope.live.figures FIL
 libraries that VTK needs off-screen would take the whole program down.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -51,6 +52,9 @@ def draw_maps(exported: Path, target: Path) -> None:
         maps, times = scan["edge_energy"][()], scan["time"][()]
         histogram, edges = scan["histogram"][()], scan["histogram_edges"][()]
         temperature, fraction = scan["temperature"][()], scan["transformed_fraction"][()]
+        front = _front_energy(file)
+    if not np.isfinite(maps).any():
+        return
     hours = (times - times[0]) / 3600
     shown = np.unique(np.linspace(0, len(maps) - 1, min(5, len(maps))).round().astype(int))
     figure = plt.figure(figsize=(2.4 * max(len(shown), 3), 5.6), layout="constrained")
@@ -59,26 +63,27 @@ def draw_maps(exported: Path, target: Path) -> None:
     low, high = np.nanpercentile(maps, [1, 99])
     for axes, i in zip(np.atleast_1d(upper.subplots(1, len(shown))), shown, strict=True):
         image = axes.imshow(maps[i], vmin=low, vmax=high, cmap="viridis")
-        if np.nanmin(maps[i]) < 8341.0 < np.nanmax(maps[i]):
-            axes.contour(maps[i], [8341.0], colors="red", linewidths=0.8)
+        if (maps[i] < front).any() and (maps[i] > front).any():
+            axes.contour(maps[i], [front], colors="red", linewidths=0.8)
         axes.set(xticks=[], yticks=[], title=f"{hours[i]:.1f} h, {100 * fraction[i]:.0f} %")
     upper.colorbar(image, ax=upper.axes, label="edge energy / eV", shrink=0.9)
     axes = lower.subplots()
-    middle = 0.5 * (hours[1:] + hours[:-1])
-    bounds = (
-        np.concatenate([[1.5 * hours[0] - 0.5 * hours[1]], middle, [1.5 * hours[-1] - 0.5 * hours[-2]]])
-        if (len(hours) > 1)
-        else np.array([-0.5, 0.5])
-    )
+    width = 0.9 * np.diff(hours).min() if len(hours) > 1 else 1.0
     share = histogram / np.maximum(histogram.max(axis=1, keepdims=True), 1)
-    axes.pcolormesh(bounds, edges, share.T, cmap="inferno", rasterized=True)
-    axes.axhline(8341.0, color="red", linewidth=0.8)
-    axes.set(xlabel="time / h", ylabel="edge energy / eV", ylim=(low - 1, high + 1))
+    for hour, column in zip(hours, share, strict=True):
+        axes.pcolormesh([hour - width / 2, hour + width / 2], edges, column[:, None], vmin=0, vmax=1, cmap="inferno")
+    axes.axhline(front, color="red", linewidth=0.8)
+    axes.set(xlabel="time / h", ylabel="edge energy / eV", ylim=(low - 1, high + 1), facecolor="black")
     if np.isfinite(temperature).any():
         beside = axes.twinx()
-        beside.plot(hours, temperature, "o-", color="deepskyblue", markersize=3)
+        beside.plot(hours, temperature, "o", color="deepskyblue", markersize=4)
         beside.set_ylabel("temperature / °C", color="deepskyblue")
     figure.savefig(target, dpi=150)
+
+
+def _front_energy(file: h5py.File) -> float:
+    """eV, from the profile that the series was analysed with."""
+    return float(json.loads(file["entry/provenance/profile"].asstr()[()])["front"]["energy"])
 
 
 def draw_surface(exported: Path, target: Path) -> None:
@@ -93,7 +98,7 @@ def draw_surface(exported: Path, target: Path) -> None:
         areas = topography["area"][()]
         if not areas.max() > 0:
             return
-        chosen = int(np.argmin(np.abs(energies - 8341.0)))
+        chosen = int(np.argmin(np.abs(energies - _front_energy(file))))
         chosen = chosen if areas[chosen] > 0 else int(np.argmax(areas))
         group = topography[f"surface_{chosen:03d}"]
         points, faces = group["vertices"][()][:, ::-1], group["faces"][()]
@@ -104,18 +109,19 @@ def draw_surface(exported: Path, target: Path) -> None:
     front["mean curvature / (1/µm)"] = curvature
     grid = pv.ImageData(dimensions=inside.shape[::-1], spacing=(voxel,) * 3)
     grid["inside"] = inside.astype(np.float32).ravel()
-    outline = grid.contour([0.5], scalars="inside").smooth(50)
+    outline = grid.contour([0.5], scalars="inside").smooth(n_iter=50)
     limit = float(np.percentile(np.abs(curvature), 95))
     plotter: Any = pv.Plotter(off_screen=True, window_size=[1000, 900])
     plotter.set_background("white")
     plotter.add_mesh(outline, color="lightgrey", opacity=0.15)
-    bar = {"color": "black", "vertical": False}
+    bar = {"color": "black", "title_font_size": 18, "label_font_size": 16, "position_y": 0.02, "height": 0.09}
     plotter.enable_lightkit()
     plotter.add_mesh(
         front, cmap="coolwarm", clim=(-limit, limit), smooth_shading=True, ambient=0.35, scalar_bar_args=bar
     )
     plotter.add_text(f"reaction front at {energies[chosen]:.1f} eV", color="black", font_size=12)
     plotter.camera_position = "iso"
+    plotter.camera.zoom(1.4)
     plotter.screenshot(str(target))
 
 
