@@ -19,6 +19,8 @@ from redoxscope.analysis.tomography import fill_missing
 Floats = NDArray[np.floating]
 _SMOOTH = 1.0
 """px, standard deviation of the Gaussian under which frames are compared."""
+_LEAP = 8.0
+"""px; drift between neighbouring energies is less."""
 _MOST_ANGLES, _LEAST_ANGLES, _PIXELS = 32, 8, 2**17
 """Angles that take part in the registration, and pixels to have together; more add time, not accuracy."""
 
@@ -30,7 +32,7 @@ class Shifts:
     shifts: NDArray[np.float64]
     """(energy, 2) px (dy, dx): where the content of the first energy stands at this one."""
     quality: NDArray[np.float64]
-    """(energy,) 0 to 1, correlation of the aligned frames with the mixture of the others."""
+    """(energy,) 0 to 1, correlation of the aligned frames with the mixture of the others; 0 where interpolated."""
 
 
 def align_energies(
@@ -57,7 +59,8 @@ def align_energies(
     angles = sample_angles(projections[0].shape)
     frames = [_smooth(np.asarray(p[angles])) for p in projections]
     first = warp(frames[0], np.zeros(2), factors[0])
-    pictures = [f.mean(axis=0) for f in frames]
+    # Without its mean a picture correlates by its structure alone, whatever the beam did meanwhile.
+    pictures = [f.mean(axis=0) - f.mean() for f in frames]
     shifts = np.zeros((n, 2))
     quality = np.ones(n)
     for i in range(n):
@@ -69,7 +72,20 @@ def align_energies(
         mixture = _principal(stack, min(components, n - 1))
         for i in range(n):
             shifts[i], quality[i] = _register(frames[i], mixture, shifts[i], factors[i])
-    return Shifts(shifts - shifts[0], quality)
+    return _validated(shifts - shifts[0], quality)
+
+
+def _validated(shifts: Floats, quality: Floats) -> Shifts:
+    """Shifts that none of the neighbours in energy comes near are interpolated between those; quality 0 flags them."""
+    n = len(shifts)
+    alone = np.zeros(n, dtype=bool)
+    for i in range(1, n if n > 3 else 0):
+        near = [j for j in (i - 2, i - 1, i + 1, i + 2) if 0 <= j < n]
+        alone[i] = np.hypot(*(shifts[near] - shifts[i]).T).min() > _LEAP
+    out, flagged = np.array(shifts, dtype=np.float64), np.where(alone, 0.0, quality)
+    for axis in (0, 1):
+        out[alone, axis] = np.interp(np.flatnonzero(alone), np.flatnonzero(~alone), shifts[~alone, axis])
+    return Shifts(out, flagged)
 
 
 def sample_angles(shape: tuple[int, ...]) -> NDArray[np.intp]:

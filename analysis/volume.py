@@ -234,6 +234,8 @@ def _survey(scouts: Floats, estimator: _Estimator, visible: NDArray[np.bool_]) -
     half of `min_jump_over_noise` standard deviations, it is raised to it.
     """
     jump = np.tensordot(estimator.jump, scouts, axes=1)
+    if not visible.any():
+        raise ValueError("no row of the particle is in view at enough energies: the sample moved too far between them")
     threshold = float(threshold_otsu(jump[visible]))
     material = (jump > threshold) & visible
     near = ndimage.binary_dilation(material, structure=np.ones((1, 3, 3)), iterations=3)

@@ -11,6 +11,10 @@ from redoxscope.live.profile import Camera
 
 SAME_ENERGY = 0.25
 """Frames closer than this in energy, eV, belong together."""
+BEAM_JUMP = 1.0
+"""A frame whose median absorbance is this far from that of its neighbours was taken without the full beam."""
+_SAME_BEAM = 0.2
+"""Flats of one energy whose level differs by more than this part were taken in another beam."""
 _LEAST_LIT = 0.5
 """A frame with fewer pixels above the dark knows nothing."""
 
@@ -111,17 +115,18 @@ class Calibration:
         return float(ratio) if np.isfinite(ratio) and ratio > 0 else 1.0
 
     def _average(self, frames: list[Frame]) -> NDArray[np.float32] | None:
-        """Mean of those frames that can be read and are not blank; None if none can."""
-        total = np.zeros(self._shape, dtype=np.float32)
-        count = 0
+        """Mean of those frames that can be read and are not blank or, among flats, dimmer than most; None if none."""
+        images = []
         for frame in frames:
             try:
                 pixels = frame.read().astype(np.float32)
             except FrameError:
                 self.incomplete = True
                 continue
-            if pixels.shape != self._shape or (frame.kind == "flat" and not pixels.any()):
-                continue
-            total += pixels
-            count += 1
-        return total / np.float32(count) if count else None
+            if pixels.shape == self._shape and (frame.kind == "dark" or pixels.any()):
+                images.append(pixels)
+        if len(images) > 2 and frames[0].kind == "flat":
+            levels = np.array([np.median(image) for image in images])
+            usual = float(np.median(levels))
+            images = [i for i, level in zip(images, levels, strict=True) if abs(level - usual) <= _SAME_BEAM * usual]
+        return np.mean(images, axis=0) if images else None

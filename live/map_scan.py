@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from redoxscope.analysis.edge_map import EdgeMap, Map
 from redoxscope.analysis.registration import Placement
 from redoxscope.analysis.resample import resample
-from redoxscope.live.calibration import Absorbance, Calibration
+from redoxscope.live.calibration import BEAM_JUMP, Absorbance, Calibration
 from redoxscope.live.documents import RunReader
 from redoxscope.live.frames import Frame, FrameError, UnreadableFile
 from redoxscope.live.series import Series
@@ -29,9 +29,6 @@ _ENERGY_TOLERANCE = 0.5
 """eV between a frame's energy and the announced one."""
 _PATIENCE = 3
 """A frame that is missing is passed over once this many later ones are ready."""
-
-_BEAM_JUMP = 1.0
-"""A frame whose median absorbance is this far from that of its neighbours was taken without the full beam."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +208,7 @@ class MapScan:
         level = self._level[slot]
         near = sorted((other for other in self._level if other != slot), key=lambda other: abs(other - slot))[:6]
         usual = float(np.median([self._level[other] for other in near])) if len(near) >= 3 else level
-        if abs(level - usual) <= _BEAM_JUMP:
+        if abs(level - usual) <= BEAM_JUMP:
             return ""
         return f"its median absorbance is {level:.2f}, {usual:.2f} in those around it"
 

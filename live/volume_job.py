@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 import time
+import traceback
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redoxscope.live import journal
-from redoxscope.live.calibration import Calibration
+from redoxscope.live.calibration import BEAM_JUMP, SAME_ENERGY, Calibration
 from redoxscope.live.documents import RunReader
 from redoxscope.live.errors import UserError
 from redoxscope.live.frames import Frame, FrameError, FrameFiles, UnreadableFile
@@ -81,7 +82,7 @@ def gather(journals: list[Path], profile: Profile, scratch: Path) -> Tomograms:
             if frame.kind != "sample":
                 calibration.add(frame)
             elif np.isfinite(frame.energy) and np.isfinite(frame.angle):
-                samples[round(frame.energy, 2)].append(frame)
+                samples[_announced(frame.energy, owner.energies)].append(frame)
             else:
                 nowhere += 1
         if reader is not None:
@@ -112,6 +113,12 @@ def gather(journals: list[Path], profile: Profile, scratch: Path) -> Tomograms:
                 bad += 1
                 continue
             out[i, int(np.argmin(np.abs(angles - frame.angle)))] = image
+        if out is not None:
+            dim = _without_beam(out[i])
+            out[i, dim] = np.nan
+            bad += int(dim.sum())
+            if dim.any():
+                say(warning=f"{int(dim.sum())} projections at {energy:g} eV were taken without the full beam")
         say(stage="read", fraction=(i + 1) / energies.size)
     files.close()
     if out is None:
@@ -190,6 +197,22 @@ def _wait_for_files(frames: list[Frame]) -> None:
                 break
 
 
+def _announced(energy: float, energies: NDArray[np.float64]) -> float:
+    """The announced energy (eV) that a reading stands for; the reading itself, to a hundredth, if there is none."""
+    if energies.size and np.abs(energies - energy).min() < SAME_ENERGY:
+        return float(energies[np.argmin(np.abs(energies - energy))])
+    return round(energy, 2)
+
+
+def _without_beam(projections: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(angle,) which projections of one energy are brighter or darker as a whole than a turning sample can be."""
+    known = np.isfinite(projections).any(axis=(1, 2))
+    level = np.full(len(projections), np.nan)
+    level[known] = np.nanmedian(projections[known], axis=(1, 2))
+    usual = float(np.median(level[known])) if known.any() else 0.0
+    return np.asarray(np.abs(level - usual) > BEAM_JUMP)
+
+
 def _angle_grid(angles: list[float]) -> NDArray[np.float64]:
     """The distinct angles, ascending."""
     values = np.sort(np.asarray(angles, dtype=np.float64))
@@ -204,8 +227,9 @@ def main(arguments: list[str]) -> int:
     os.nice(5)
     try:
         run(VolumeJob(**json.loads(Path(arguments[0]).read_text())))
-    except (UserError, ValueError, OSError) as error:
-        say(error=str(error))
+    except Exception as error:
+        traceback.print_exc()
+        say(error=str(error) or type(error).__name__)
         return 1
     return 0
 

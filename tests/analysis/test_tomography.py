@@ -175,3 +175,23 @@ def test_planted_drifts_are_found_though_the_contrast_changes(magnified):
     assert (found.shifts[0] == 0).all()
     assert np.sqrt(np.mean((found.shifts - drift) ** 2)) < 0.1
     assert found.quality.min() > 0.95
+
+
+def test_an_energy_that_shows_something_else_is_interpolated_and_flagged():
+    rng = np.random.default_rng(4)
+    frames = balls(np.arange(0, 180, 6.0))
+    stack = [frames + rng.normal(0, 0.1, frames.shape) for _ in range(8)]
+    stack[4] = np.roll(frames, (17, 15), axis=(1, 2)) + 2.0  # the stage is elsewhere, and the beam is dim
+    found = align_energies(stack)
+    assert found.quality[4] == 0
+    assert np.abs(found.shifts).max() < 0.1
+    assert np.delete(found.quality, 4).min() > 0.9
+
+
+def test_a_beam_that_dims_at_one_energy_moves_nothing():
+    rng = np.random.default_rng(5)
+    frames = balls(np.arange(0, 180, 6.0))
+    stack = [frames + rng.normal(0, 0.1, frames.shape) + (1.5 if i == 3 else 0.0) for i in range(6)]
+    found = align_energies(stack)
+    assert np.abs(found.shifts).max() < 0.05
+    assert found.quality.min() > 0.9

@@ -101,3 +101,22 @@ def test_what_can_be_read_later_counts_after_renew():
     late[0] = np.full(SHAPE, 2000)
     held.renew()
     assert held.absorbance(frame("sample", 1000)).value.mean() == pytest.approx(np.log(2))
+
+
+def test_a_flat_in_a_dimmed_beam_does_not_count_among_others():
+    flats = [frame("flat", 1000), frame("flat", 50), frame("flat", 1010), frame("flat", 990)]
+    found = calibration(*flats).absorbance(frame("sample", 500))
+    assert found.value == pytest.approx(np.full(SHAPE, np.log(2)), abs=1e-6)
+
+
+def test_a_flickering_beam_is_told_by_the_air_around_the_sample():
+    rng = np.random.default_rng(0)
+    sample = np.full((64, 64), 0.5)
+    sample[:, 20:] = 1.0
+    absorbed = []
+    for flicker in (0.995, 1.0, 1.004):
+        counts = rng.poisson(20000 * flicker * sample).astype(float)
+        found = calibration(frame("flat", np.full((64, 64), 20000.0))).absorbance(frame("sample", counts))
+        absorbed.append([np.median(found.value[:, :20]), np.median(found.value[:, 20:])])
+    assert np.array(absorbed)[:, 0] == pytest.approx(np.log(2), abs=2e-3)
+    assert np.array(absorbed)[:, 1] == pytest.approx(0, abs=2e-3)
