@@ -3,6 +3,10 @@ from pathlib import Path
 
 import pytest
 
+# As the command line does, before numpy is imported: spinning threads slow a machine with few cores down.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
