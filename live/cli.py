@@ -3,12 +3,12 @@
 import argparse
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from redoxscope.live import interrupts
 from redoxscope.live.errors import UserError
 
 INTERRUPTED = 130
@@ -27,8 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         options = _parser().parse_args(arguments)
         logging.basicConfig(level=logging.INFO if debug else logging.ERROR, format="%(name)s: %(message)s")
-        # A polite kill is a Ctrl-C: what there is gets stored.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        interrupts.catch()
         return int(options.run(options) or 0)
     except UserError as error:
         if debug:

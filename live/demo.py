@@ -42,7 +42,7 @@ def demo(data: Path, *, quick: bool, seed: int) -> int:
                 try:
                     _watch(beamline, receiver, monitor)
                 finally:
-                    beamline.terminate()
+                    _end(beamline)
             if beamline.returncode != 0:
                 raise UserError(f"the simulated beamline ended with {beamline.returncode}; see {log.name}")
             monitor.finish()
@@ -62,7 +62,8 @@ def _start_beamline(
 ) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "redoxscope", "simulate", "--publish", address, "--data", str(data)]
     command += ["--seed", str(seed), "--truth", str(truth), *(["--quick"] if quick else [])]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    # A session of its own: Ctrl-C is ours, and we end it.
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
 
 def _watch(beamline: "subprocess.Popen[bytes]", receiver: Receiver, monitor: Monitor) -> None:
@@ -71,6 +72,15 @@ def _watch(beamline: "subprocess.Popen[bytes]", receiver: Receiver, monitor: Mon
         pump(receiver, monitor)
     while pump(receiver, monitor):
         pass
+
+
+def _end(beamline: "subprocess.Popen[bytes]") -> None:
+    """It has ended by now, unless we were interrupted."""
+    beamline.terminate()
+    try:
+        beamline.wait(10.0)
+    except subprocess.TimeoutExpired:
+        beamline.kill()
 
 
 def _export(folder: SeriesFolder, where: Path) -> Path:

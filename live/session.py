@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from redoxscope.live import interrupts
 from redoxscope.live.keeper import Keeper
 from redoxscope.live.monitor import Monitor
 from redoxscope.live.profile import Profile, load_profile
@@ -92,6 +93,7 @@ def pump(receiver: Receiver, monitor: Monitor, timeout: float = 0.2) -> int:
 
     Raises OSError if the disk is full: then nothing is acknowledged, and the publisher keeps it.
     """
+    interrupts.check()
     arrived = receiver.poll(timeout)
     for name, doc, acknowledge in arrived:
         monitor.take(name, doc)
@@ -121,6 +123,7 @@ def replay(source: str, data: Path, *, profile: str | None = None, speed: float 
     with monitoring(data, chosen, terminal, server, source=source) as monitor:
         documents = renewed(recording.documents(), monitor.has_run, chosen.documents.series)
         for name, doc in paced(documents, speed):
+            interrupts.check()
             monitor.take(name, doc)
             monitor.observer.tick()
         monitor.finish()

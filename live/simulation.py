@@ -35,6 +35,7 @@ def simulate(
         raise UserError(f"--real-time {real_time:g}: give simulated seconds per real second, more than 0")
     console = Console(stderr=True)
     publisher = Publisher(address, key=key)
+    patience = 3.0
     try:
         console.print(f"simulated beamline: publishing to {address}, frames in {data / 'frames'}", soft_wrap=True)
         uids = run_session(
@@ -47,8 +48,9 @@ def simulate(
             real_time=real_time,
             truth_path=truth,
         )
+        patience = 60.0
     finally:
-        delivered = publisher.close(timeout=60.0 if publisher.waiting else 5.0)
+        delivered = publisher.close(patience)
     console.print(f"simulated beamline: {len(uids)} runs done")
     if not delivered:
         console.print("no monitor took all documents; they are kept, `redoxscope replay` reads them", soft_wrap=True)
