@@ -50,6 +50,17 @@ class Frame:
     """(y, x) pixels, or FrameError; several exposures of one event are averaged."""
 
 
+def open_frames(path: Path) -> h5py.File:
+    """Open a file, also while a detector is writing it (SWMR).
+
+    All threads must open files in this one way: HDF5 refuses a file that the process has open with another one.
+    """
+    try:
+        return h5py.File(path, "r", libver="latest", swmr=True)
+    except (OSError, ValueError):
+        return h5py.File(path, "r")
+
+
 class FrameFiles:
     """HDF5 files with frames, a few of them held open, also while a detector is writing them (SWMR)."""
 
@@ -96,9 +107,6 @@ class FrameFiles:
             return self._open[path]
         while len(self._open) >= _OPEN_FILES:
             self.forget(next(iter(self._open)))
-        try:
-            opened = h5py.File(path, "r", libver="latest", swmr=True)
-        except (OSError, ValueError):
-            opened = h5py.File(path, "r")
+        opened = open_frames(path)
         self._open[path] = opened
         return opened

@@ -8,6 +8,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from redoxscope.live.frames import open_frames
+
 _Size = tuple[int, ...]
 
 
@@ -19,14 +21,6 @@ class Place:
     dataset: str
     first: int
     count: int
-
-
-def open_frames(path: Path) -> h5py.File:
-    """Open a file also while it is written, and in the way in which this process has it open already, if it has."""
-    try:
-        return h5py.File(path, "r", libver="latest", swmr=True, locking=False)
-    except OSError:
-        return h5py.File(path, "r", locking=False)
 
 
 def virtual_layout(

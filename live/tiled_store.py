@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-import h5py
-
 from redoxscope.live.errors import UserError
 from redoxscope.live.journal import read
+from redoxscope.live.nexus import open_read
 from redoxscope.live.tiled_frames import StoredRun
 from redoxscope.live.tiled_server import TiledError
 from redoxscope.live.tiled_text import file_uri, one_line, plain
@@ -205,7 +204,7 @@ def _text(metadata: Any) -> str:
 def _attributes(path: Path, group: str) -> dict[str, Any] | None:
     """Attributes of a group of a file, None if it is not there."""
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with open_read(path) as file:
             result: dict[str, Any] = plain(dict(file[group].attrs))
             return result
     except (OSError, KeyError):

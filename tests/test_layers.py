@@ -49,3 +49,9 @@ def test_nothing_that_arrives_can_be_executed(path):
             for word in node.keywords:
                 executes = word.arg in ("shell", "allow_pickle") and getattr(word.value, "value", True) is True
                 assert not executes, ast.unparse(node)
+
+
+def test_all_threads_open_hdf5_files_with_the_same_locking():
+    """HDF5 refuses a file that another thread of the process holds open with other flags."""
+    for path in (ROOT / "live").rglob("*.py"):
+        assert "locking=False" not in path.read_text(encoding="utf-8"), path

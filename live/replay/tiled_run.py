@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote, urlparse
 import numpy as np
 
 from redoxscope.live.errors import UserError
-from redoxscope.live.tiled_layout import open_frames
+from redoxscope.live.frames import open_frames
 from redoxscope.live.tiled_server import EmbeddedTiled
 from redoxscope.live.tiled_store import connect
 from redoxscope.live.tiled_text import one_line
