@@ -7,6 +7,7 @@ stays with its run.
 import logging
 import time
 
+from redoxscope.analysis.edge_map import Map
 from redoxscope.live.archive import Archive
 from redoxscope.live.documents import Document, RunReader
 from redoxscope.live.map_scan import MapScan
@@ -74,7 +75,7 @@ class Experiment:
         now = time.monotonic()
         for late in [late for late in self._late if now > late[0] or not late[1].unreadable]:
             self._late.remove(late)
-            self._notices.attempt(f"run {late[1].run.uid}", self._store_map, late[1])
+            self._notices.attempt(f"run {late[1].run.uid}", self._close_late, late[1])
         for scan, analysis in [pair for pair in self._analyses if not pair[1].running]:
             self._analyses.remove((scan, analysis))
             self._notices.attempt(f"3D result of series {scan.series}", self._volume_done, scan, analysis)
@@ -144,20 +145,22 @@ class Experiment:
             run.next_snapshot = time.monotonic() + _SNAPSHOT
 
     def _end_map(self, scan: MapScan) -> None:
-        scan.close()
+        found = scan.close()
         if scan.unreadable:
             self._late.append((time.monotonic() + _PATIENCE, scan))
         else:
-            self._store_map(scan)
+            self._store_map(scan, found)
 
     def _store_late(self, series: str | None = None) -> None:
         """The scans of a series, or of all, are not waited for any longer."""
         for late in [late for late in self._late if series in (None, late[1].series.name)]:
             self._late.remove(late)
-            self._notices.attempt(f"run {late[1].run.uid}", self._store_map, late[1])
+            self._notices.attempt(f"run {late[1].run.uid}", self._close_late, late[1])
 
-    def _store_map(self, scan: MapScan) -> None:
-        found = scan.close()
+    def _close_late(self, scan: MapScan) -> None:
+        self._store_map(scan, scan.close())
+
+    def _store_map(self, scan: MapScan, found: Map | None) -> None:
         name = scan.series.name
         folder = self._archive.folder(name)
         if found is None:

@@ -210,12 +210,6 @@ class Journal:
         return end
 
 
-def is_journal(path: Path) -> bool:
-    """Tell whether the file begins as a journal does."""
-    with path.open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
-
-
 def read(path: Path | str, start: int = 0) -> Iterator[tuple[int, str, dict[str, Any]]]:
     """Yield (offset after it, name, document) of every whole record from offset `start` on.
 

@@ -255,7 +255,7 @@ class MapScan:
             self.series.reference_energy = self.series.shape = None
         self.series.registration.restart_scan()
         placements: dict[int, Placement] = {}
-        for slot in sorted(self._samples.keys() - self._level.keys()):
+        for slot in sorted(self._samples):
             # Every frame's level must be known before any is judged by those around it.
             with contextlib.suppress(FrameError):
                 self._prepare(slot)

@@ -1,16 +1,13 @@
 """Runs whose stop has not come, and which document belongs to which of them."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from redoxscope.live.documents import RunReader
+from redoxscope.live.documents import Document, RunReader
 from redoxscope.live.journal import Journal
 from redoxscope.live.map_scan import MapScan
 from redoxscope.live.trigger import VolumeScan
-
-Document = dict[str, Any]
 
 
 class OpenRun:

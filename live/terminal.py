@@ -1,6 +1,5 @@
 """What the monitor is doing, on a terminal: progress with the time left, and the map as it grows."""
 
-import time
 from types import TracebackType
 from typing import Any, Self
 
@@ -52,8 +51,6 @@ class Terminal(Observer):
         self._map: NDArray[np.floating] | None = None
         self._live = Live(get_renderable=self._render, console=self.console, refresh_per_second=4, transient=True)
         self._limits = (8338.0, 8343.5)
-        self._begun = time.monotonic()
-        self._range: NDArray[np.floating] | None = None
 
     def __enter__(self) -> Self:
         self._live.start()
