@@ -1,32 +1,109 @@
-"""From aligned 3D XANES projections to the edge energy of every voxel.
+"""From 3D XANES projections to the edge energy of every voxel.
 
-A XANES series has few independent spectra. The projections are folded into K of them, learnt from the data, *before*
-the reconstruction, which is linear: K reconstructions instead of one per energy, and less noise. Baselines and crossing
-are linear functionals of a spectrum, hence of its K coefficients: voxels are evaluated without expanding them.
+Two steps. `plan_volume` finds what concerns all projections: drift, the rotation axis, the spectra to fold them into,
+and what is material. `evaluate_rows` then does a slab of the volume on its own: align, fold, reconstruct, evaluate; any
+number of slabs may be done at once, in any order, anywhere.
+
+What a large scan costs: 2048² pixels × 721 angles × 100 energies, K = 8, in float32
+-----------------------------------------------------------------------------------
+Bytes      raw frames of 2 bytes 0.60 TB; normalised 1.21 TB on disk, written once and read once; folded
+           8 · 721 · 2048² · 4 = 97 GB, of which a slab of 16 rows holds 0.76 GB; the volume 2048³ · 3 · 4 = 103 GB.
+Memory     per slab of r rows: K slices of 2048² · 4 = 134 MB per row, and their edge energies: 2.2 GB for 16 rows.
+Operations align: 3.0e11 pixels at 13 ns = 1.1 h of one core; fold: 2 · 8 per pixel, 4.8e12, minutes; reconstruct:
+           8 · 2048 slices (2048² at 721 angles, about 0.14 s each by the figures of `bench`) = 0.64 h; evaluate 8.6e9
+           voxels at 28 million a second and two cores = 5 min. About 2 h of one core, and the disk: 1.2 TB at 1 GB/s
+           is 20 min for reading alone.
+Workers    n of them with two cores each need 1 h/n, until the disk is the limit: 3 at 1 GB/s. Reconstruction of all
+           100 energies instead of 8 spectra would take 8 h.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
-from skimage.filters import threshold_otsu
 
-from redoxscope.analysis.alignment import align_energies, sample_angles, spline_coefficients, warp
+from redoxscope.analysis.alignment import align_energies
+from redoxscope.analysis.folding import (
+    MOST_COMPONENTS,
+    aligned_rows,
+    fold,
+    fold_weights,
+    is_strange,
+    learn_basis,
+    seen_rows,
+    strangeness,
+)
 from redoxscope.analysis.rotation_axis import rotation_axis
-from redoxscope.analysis.tomography import fill_missing, reconstruct
-from redoxscope.analysis.xanes import Edge, first_crossing, functionals
+from redoxscope.analysis.tomography import reconstruct
+from redoxscope.analysis.voxels import VoxelEstimator, empty_covariance, specks, survey
+from redoxscope.analysis.xanes import Edge
 
 Floats = NDArray[np.floating]
 Progress = Callable[[str, float], None]
 
-_LEAST_COMPONENTS, _MOST_COMPONENTS = 6, 10
-"""Fewer components drag rare phases towards the common ones, more add only noise."""
-_SCOUT_ROWS = 24
-_SLAB_VOXELS = 2**22
-_SPECK = 27
-"""Voxels; a smaller island of material is noise."""
+_AXIS_ENERGIES = 12
+"""Energies that the rotation axis is found from; more add time, not accuracy."""
+_SCOUT_BLOCKS, _SCOUT_ROWS = 4, 6
+"""Rows that the threshold and the noise are found from, in blocks."""
+_SLAB_BYTES = 1e8
+
+
+@dataclass(frozen=True)
+class EdgePlan:
+    """One edge of a 3D scan."""
+
+    edge: Edge
+    used: NDArray[np.intp]
+    """(n,) numbers of the energies that are folded"""
+    basis: NDArray[np.float64]
+    """(K, n) orthonormal spectra; as many as energies if nothing is to be folded"""
+    threshold: float = 0.0
+    """A voxel is of the particle if its jump is larger."""
+    covariance: NDArray[np.float64] | None = None
+    """(K, K) noise of a voxel's coefficients"""
+
+    @property
+    def folds(self) -> bool:
+        """Whether there are fewer spectra than energies."""
+        return len(self.basis) < self.used.size
+
+
+@dataclass(frozen=True)
+class VolumePlan:
+    """What is known of a 3D scan before its volume is made."""
+
+    energies: NDArray[np.float64]
+    """(energy,) eV"""
+    angles: NDArray[np.float64]
+    """(angle,) degrees"""
+    shifts: NDArray[np.float64]
+    """(energy, angle, 2) px (dy, dx) relative to the first energy; NaN for an energy without data"""
+    shift_quality: NDArray[np.float64]
+    """(energy,) 0 to 1, see `align_energies`; 0 for an energy without data"""
+    scales: NDArray[np.float64]
+    """(energy,) magnification relative to the first energy with data"""
+    axis_offset: float
+    """px, rotation axis minus the detector's centre column"""
+    axis_quality: float
+    """0 to 1, see `rotation_axis`"""
+    filter_name: str
+    edges: tuple[EdgePlan, ...]
+    """The main one first."""
+
+
+@dataclass(frozen=True)
+class EdgeSlab:
+    """Some rows of a volume; (row, y, x) float32."""
+
+    edge_energy: NDArray[np.float32]
+    """eV, NaN outside the particle."""
+    sigma: NDArray[np.float32]
+    """One standard deviation of the edge energy, eV, from the noise of the empty voxels."""
+    jump: NDArray[np.float32]
+    """Edge jump, absorbance per voxel, everywhere (it is about 0 outside)."""
+    strange: bool
+    """Whether it held spectra that the basis does not describe: then each energy was reconstructed."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +128,8 @@ class EdgeVolume:
     """(energy, 2) px (dy, dx) relative to the first energy; NaN for an energy without data."""
     shift_quality: NDArray[np.float64]
     """(energy,) 0 to 1, see `align_energies`."""
+    strange_rows: NDArray[np.bool_]
+    """(z,) whose spectra the basis did not describe: there each energy was reconstructed."""
 
 
 def edge_volume(
@@ -61,6 +140,7 @@ def edge_volume(
     *,
     scales: ArrayLike | None = None,
     filter_name: str = "hann",
+    subspace: bool = True,
     threads: int = 1,
     progress: Progress | None = None,
 ) -> EdgeVolume:
@@ -75,6 +155,7 @@ def edge_volume(
     edge : windows; its thresholds are for projections, here the jump's threshold is found from the volume
     scales : (energy,) magnification relative to the first energy
     filter_name : of the reconstruction; "hann" halves the error of "ramp" at ordinary counts
+    subspace : fold the energies into a few spectra first; False reconstructs each energy
     threads : of the reconstruction, see `reconstruct`
     progress : called with a stage's name and the fraction of it that is done
 
@@ -84,174 +165,200 @@ def edge_volume(
         If the shapes disagree, or the energies with data do not cover the edge's windows.
     """
     tell = progress or (lambda stage, fraction: None)
-    all_energies = np.asarray(energies, dtype=np.float64)
-    if len(projections) != all_energies.size:
-        raise ValueError(f"{len(projections)} tomograms for {all_energies.size} energies: one per energy is needed")
+    plan = plan_volume(
+        projections, energies, angles, [edge], scales=scales, filter_name=filter_name, subspace=subspace, progress=tell
+    )
+    slabs = []
+    parts = slab_rows(plan, projections[0].shape)
+    for rows in parts:
+        tell("reconstruct", rows.start / parts[-1].stop)
+        slabs += evaluate_rows(projections, plan, rows, threads=threads)
+    volume, sigma, jump = (
+        np.concatenate([getattr(s, name) for s in slabs]) for name in ("edge_energy", "sigma", "jump")
+    )
+    remove_specks(volume, sigma)
+    tell("reconstruct", 1.0)
+    strange = np.concatenate([np.full(len(s.edge_energy), s.strange) for s in slabs])
+    main = plan.edges[0]
+    return EdgeVolume(
+        volume,
+        sigma,
+        jump,
+        main.threshold,
+        len(main.basis),
+        plan.axis_offset,
+        plan.axis_quality,
+        mean_shifts(plan),
+        plan.shift_quality,
+        strange,
+    )
+
+
+def plan_volume(
+    projections: Sequence[Floats] | Floats,
+    energies: ArrayLike,
+    angles: ArrayLike,
+    edges: Sequence[Edge],
+    *,
+    scales: ArrayLike | None = None,
+    filter_name: str = "hann",
+    subspace: bool = True,
+    progress: Progress | None = None,
+) -> VolumePlan:
+    """Find what concerns all projections; parameters and errors as of `edge_volume`, for several edges, main one first.
+
+    An edge after the first whose windows are not covered is left out.
+    """
+    tell = progress or (lambda stage, fraction: None)
+    every = np.asarray(energies, dtype=np.float64)
+    theta = np.asarray(angles, dtype=np.float64)
+    if len(projections) != every.size:
+        raise ValueError(f"{len(projections)} tomograms for {every.size} energies: one per energy is needed")
     used = np.array([i for i, p in enumerate(projections) if np.isfinite(p).any()], dtype=int)
-    e = all_energies[used]
-    edge.check(e)
+    edges[0].check(every[used])
     given = [projections[i] for i in used]
-    factors = np.ones(used.size) if scales is None else np.asarray(scales, dtype=np.float64)[used]
-    factors = factors / factors[0]
+    factors = np.ones(every.size) if scales is None else np.asarray(scales, dtype=np.float64)
+    factors = factors / factors[used[0]]
 
     tell("align", 0.0)
-    aligned = align_energies(given, scales=factors)
+    aligned = align_energies(given, scales=factors[used])
+    shifts = np.full((every.size, theta.size, 2), np.nan)
+    shifts[used] = aligned.shifts[:, None, :]
+    quality = np.zeros(every.size)
+    quality[used] = aligned.quality
     tell("align", 1.0)
-    basis = learn_basis(given, aligned.shifts, factors)
-    weights = fold_weights(basis, aligned.shifts, factors, given[0].shape[1])
-    folded, mean = fold(given, weights, aligned.shifts, factors, tell)
-    offset, axis_quality = rotation_axis(mean, angles)
-    tell("axis", 1.0)
+    mean = np.zeros(given[0].shape, dtype=np.float32)
+    few = used[:: max(1, used.size // _AXIS_ENERGIES)]
+    some = [projections[i] for i in few]
+    for part, frames in aligned_rows(some, slice(0, mean.shape[1]), shifts[few], factors[few]):
+        mean[part] = frames.mean(axis=0)
+        tell("axis", part.stop / theta.size)
+    offset, axis_quality = rotation_axis(mean, theta)
+    plan = VolumePlan(every, theta, shifts, quality, factors, offset, axis_quality, filter_name, ())
+    found = [_plan_edge(projections, plan, edge, used, subspace) for edge in _covered(edges, every[used])]
+    tell("survey", 1.0)
+    return replace(plan, edges=tuple(found))
 
-    shifts = np.full((all_energies.size, 2), np.nan)
-    quality = np.zeros(all_energies.size)
-    shifts[used], quality[used] = aligned.shifts, aligned.quality
-    estimator = _Estimator(e, edge, basis)
-    rows, width = mean.shape[-2:]
+
+def evaluate_rows(
+    projections: Sequence[Floats], plan: VolumePlan, rows: slice, *, number: int = 0, threads: int = 1
+) -> list[EdgeSlab]:
+    """Some rows of the volume of edge `number`: one slab, or several one after the other.
+
+    Where the folded spectra do not describe what is there, each energy is reconstructed instead.
+    """
+    edge = plan.edges[number]
+    visible = _visible(plan, edge, projections[0].shape)[rows]
+    estimator = VoxelEstimator(plan.energies[edge.used], edge.edge, edge.basis, edge.covariance)
+    coefficients, strange = _folded(projections, plan, edge, rows)
+    if not strange:
+        slices = _reconstruct(coefficients, plan, threads)
+        return [EdgeSlab(*estimator.evaluate(slices, edge.threshold, visible), False)]
+    whole = replace(edge, basis=np.eye(edge.used.size), covariance=None)
+    return [
+        _evaluate_unfolded(projections, plan, whole, slice(row, row + 1), visible[[row - rows.start]], threads)
+        for row in range(rows.start, rows.stop)
+    ]
+
+
+def slab_rows(plan: VolumePlan, shape: tuple[int, ...], budget: float = _SLAB_BYTES) -> list[slice]:
+    """The ranges of rows that a volume is made in, for projections (angle, row, col) and so many bytes of slices."""
+    count = max(len(edge.basis) for edge in plan.edges)
+    step = max(4, int(budget / (4 * count * shape[2] ** 2)))
+    return [slice(start, min(start + step, shape[1])) for start in range(0, shape[1], step)]
+
+
+def remove_specks(edge_energy: NDArray[np.float32], sigma: NDArray[np.float32]) -> None:
+    """Make NaN, in place, the islands of a volume that are too small to be a particle."""
+    small = specks(np.isfinite(edge_energy))
+    edge_energy[small] = sigma[small] = np.nan
+
+
+def mean_shifts(plan: VolumePlan) -> NDArray[np.float64]:
+    """(energy, 2) px: the drift of each energy, its angles' mean."""
+    return np.asarray(plan.shifts.mean(axis=1))
+
+
+def _covered(edges: Sequence[Edge], energies: Floats) -> list[Edge]:
+    """The first edge, and the others whose windows the energies cover."""
+    found = [edges[0]]
+    for edge in edges[1:]:
+        try:
+            edge.check(energies)
+        except ValueError:
+            continue
+        found.append(edge)
+    return found
+
+
+def _plan_edge(
+    projections: Sequence[Floats], plan: VolumePlan, edge: Edge, used: NDArray[np.intp], subspace: bool
+) -> EdgePlan:
+    given = [projections[i] for i in used]
+    basis = np.eye(used.size)
+    if subspace and used.size > MOST_COMPONENTS:
+        basis = learn_basis(given, plan.shifts[used], plan.scales[used])
+    found = EdgePlan(edge, used, basis)
+    rows = given[0].shape[1]
+    visible = _visible(plan, found, given[0].shape)
+    # Each energy of many rows would fill the memory; their noise does not differ.
+    blocks = _blocks(rows, _SCOUT_ROWS if found.folds else 1)
+    scouts = np.concatenate([_reconstruct(_folded(projections, plan, found, b)[0], plan, 1) for b in blocks], axis=1)
+    estimator = VoxelEstimator(plan.energies[used], edge, basis)
+    threshold, covariance = survey(scouts, estimator, np.concatenate([visible[b] for b in blocks]))
+    return replace(found, threshold=threshold, covariance=covariance)
+
+
+def _blocks(rows: int, size: int) -> list[slice]:
+    """Some blocks of neighbouring rows, spread over all; all rows, if there are not more."""
+    if rows <= _SCOUT_BLOCKS * size:
+        return [slice(0, rows)]
+    starts = np.linspace(0, rows, 2 * _SCOUT_BLOCKS + 1)[1::2].astype(int) - size // 2
+    return [slice(int(start), int(start) + size) for start in np.clip(starts, 0, rows - size)]
+
+
+def _folded(
+    projections: Sequence[Floats], plan: VolumePlan, edge: EdgePlan, rows: slice
+) -> tuple[NDArray[np.float32], bool]:
+    """Coefficients (K, angle, row, col), and whether there are spectra that they do not describe."""
+    given = [projections[i] for i in edge.used]
+    shifts, scales = plan.shifts[edge.used], plan.scales[edge.used]
+    angles, height, width = given[0].shape
+    weights = fold_weights(edge.basis, seen_rows(shifts, scales, height)[rows])
+    out = np.empty((len(edge.basis), angles, rows.stop - rows.start, width), dtype=np.float32)
+    residual = np.zeros((edge.used.size, edge.used.size))
+    for part, frames in aligned_rows(given, rows, shifts, scales):
+        out[:, part] = fold(frames, weights)
+        if edge.folds:
+            residual += strangeness(frames, edge.basis)
+    return out, edge.folds and is_strange(residual, len(edge.basis))
+
+
+def _evaluate_unfolded(
+    projections: Sequence[Floats],
+    plan: VolumePlan,
+    edge: EdgePlan,
+    rows: slice,
+    visible: NDArray[np.bool_],
+    threads: int,
+) -> EdgeSlab:
+    slices = _reconstruct(_folded(projections, plan, edge, rows)[0], plan, threads)
+    energies = plan.energies[edge.used]
+    jump = VoxelEstimator(energies, edge.edge, edge.basis).jumps(slices)
+    covariance = empty_covariance(slices, jump > edge.threshold, visible)
+    estimator = VoxelEstimator(energies, edge.edge, edge.basis, covariance)
+    return EdgeSlab(*estimator.evaluate(slices, edge.threshold, visible), True)
+
+
+def _reconstruct(coefficients: NDArray[np.float32], plan: VolumePlan, threads: int) -> NDArray[np.float32]:
+    return reconstruct(coefficients, plan.angles, plan.axis_offset, filter_name=plan.filter_name, threads=threads)
+
+
+def _visible(plan: VolumePlan, edge: EdgePlan, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """(row, y, x) the voxels that are in view at all angles and enough energies."""
+    _, height, width = shape
     across = np.arange(width) - (width - 1) / 2
-    circle = np.hypot(across[:, None], across) <= width / 2 - abs(offset)
-    folds: NDArray[np.bool_] = np.abs(weights).max(axis=(1, 2)) > 0
-    visible = folds[:, None, None] & circle
-
-    def slab(pick: slice) -> NDArray[np.float32]:
-        return reconstruct(folded[:, :, pick], angles, offset, filter_name=filter_name, threads=threads)
-
-    scouts = slice(None, None, max(1, rows // _SCOUT_ROWS))
-    threshold, covariance = _survey(slab(scouts), estimator, visible[scouts])
-    out = [np.full((rows, width, width), np.nan, dtype=np.float32) for _ in range(3)]
-    step = max(2, _SLAB_VOXELS // (len(basis) * width * width))
-    for start in range(0, rows, step):
-        tell("reconstruct", start / rows)
-        pick = slice(start, start + step)
-        parts = estimator.evaluate(slab(pick), threshold, covariance, visible[pick])
-        for volume, part in zip(out, parts, strict=True):
-            volume[pick] = part
-    energy, sigma, jump = out
-    specks = _specks(np.isfinite(energy))
-    energy[specks] = sigma[specks] = np.nan
-    tell("reconstruct", 1.0)
-    return EdgeVolume(energy, sigma, jump, threshold, len(basis), offset, axis_quality, shifts, quality)
-
-
-def learn_basis(projections: Sequence[Floats], shifts: Floats, scales: Floats) -> Floats:
-    """(K, energy) orthonormal spectra that span the aligned projections down to their noise.
-
-    They are the principal components over some of the angles; K counts those whose variance is more than twice
-    the median one (that of the noise), within 6 to 10.
-    """
-    angles = sample_angles(projections[0].shape)
-    stack = np.stack([_warped(p[angles], s, m).ravel() for p, s, m in zip(projections, shifts, scales, strict=True)])
-    variance, vectors = np.linalg.eigh(stack @ stack.T)
-    above = int(np.count_nonzero(variance > 2 * np.median(variance)))
-    count = int(np.clip(above, min(_LEAST_COMPONENTS, len(stack)), min(_MOST_COMPONENTS, len(stack))))
-    return np.asarray(vectors[:, ::-1].T[:count])
-
-
-def fold_weights(basis: Floats, shifts: Floats, scales: Floats, rows: int) -> NDArray[np.float32]:
-    """(row, K, energy): what each energy adds to each coefficient, by row.
-
-    Where drift took a row out of the view at some energies, its coefficients are the least-squares fit to the
-    others; if those do not determine them (noise would more than double), the row's weights are 0.
-    """
-    centre = (rows - 1) / 2
-    source = centre + scales * (np.arange(rows)[:, None] - centre) + shifts[:, 0]
-    seen = (source > -0.5) & (source < rows - 0.5)
-    weights = np.zeros((rows, *basis.shape), dtype=np.float32)
-    for pattern in np.unique(seen, axis=0):
-        solve = np.zeros(basis.shape)
-        if np.count_nonzero(pattern) >= len(basis):
-            solve[:, pattern] = np.linalg.pinv(basis[:, pattern].T)
-        if np.linalg.norm(solve, 2) <= 2:
-            weights[(seen == pattern).all(axis=1)] = solve
-    return weights
-
-
-def fold(
-    projections: Sequence[Floats], weights: Floats, shifts: Floats, scales: Floats, progress: Progress
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Coefficients (K, angle, row, col) of the aligned projections, and their mean over the energies.
-
-    One energy is held at a time. Weights (row, K, energy) are from `fold_weights`.
-    """
-    count = weights.shape[1]
-    mean = np.zeros(projections[0].shape, dtype=np.float32)
-    folded = np.zeros((count, *mean.shape), dtype=np.float32)
-    for i, (p, s, m) in enumerate(zip(projections, shifts, scales, strict=True)):
-        frames = _warped(np.asarray(p), s, m)
-        mean += frames / len(projections)
-        for k in range(count):
-            folded[k] += weights[:, k, i, None] * frames
-        progress("fold", (i + 1) / len(projections))
-    return folded, mean
-
-
-def _warped(frames: Floats, shift: Floats, scale: float) -> NDArray[np.float32]:
-    return warp(spline_coefficients(fill_missing(frames)), shift, scale)
-
-
-class _Estimator:
-    """Edge energy, sigma and jump of voxels, as functionals of their coefficients: no spectrum is expanded."""
-
-    def __init__(self, energies: Floats, edge: Edge, basis: Floats) -> None:
-        wanted = functionals(energies, np.ones(energies.size, dtype=bool), edge)
-        if wanted is None:
-            raise ValueError(f"the baselines of the {edge.name} edge need two different energies each")
-        self.edge = edge
-        self.x = wanted.near - edge.nominal
-        self.above = wanted.above @ basis.T
-        """(m, K)"""
-        self.jump = wanted.jump @ basis.T
-        """(K,)"""
-
-    def evaluate(
-        self, coefficients: Floats, threshold: float, covariance: Floats, visible: NDArray[np.bool_]
-    ) -> tuple[Floats, Floats, Floats]:
-        """(K, row, y, x) → edge energy, sigma, jump, each (row, y, x).
-
-        Sigma is first-order propagation of the coefficients' covariance (K, K) through baselines and crossing.
-        """
-        jump = np.tensordot(self.jump, coefficients, axes=1).astype(np.float32)
-        material = (jump > threshold) & visible
-        voxels = coefficients[:, material].astype(np.float32)
-        spread = np.zeros((self.x.size, 2))
-        spread[:, 0] = np.einsum("mk,kl,ml->m", self.above, covariance, self.above)
-        spread[:-1, 1] = np.einsum("mk,kl,ml->m", self.above[:-1], covariance, self.above[1:])
-        n = voxels.shape[1]
-        crossing, spreads, height = np.empty(n), np.empty(n, dtype=np.float32), np.empty(n, dtype=np.float32)
-        whole, above, at = (a.astype(np.float32) for a in (np.eye(len(voxels)), self.above, self.jump))
-        level = np.zeros((2, n), dtype=np.float32)
-        first_crossing(voxels, whole, above, at, self.x, spread, level, 0.0, crossing, spreads, height)
-        energy, sigma = (np.full(jump.shape, np.nan, dtype=np.float32) for _ in range(2))
-        energy[material] = crossing + (self.edge.nominal + self.edge.energy_offset)
-        sigma[material] = spreads
-        return energy, sigma, jump
-
-
-def _survey(scouts: Floats, estimator: _Estimator, visible: NDArray[np.bool_]) -> tuple[float, Floats]:
-    """Jump threshold of the particle, and covariance (K, K) of the coefficients in the empty voxels around it.
-
-    The threshold is Otsu's (IEEE Trans. SMC 9, 62 (1979)), about half the particle's jump; where that is less than
-    half of `min_jump_over_noise` standard deviations, it is raised to it.
-    """
-    jump = np.tensordot(estimator.jump, scouts, axes=1)
-    if not visible.any():
-        raise ValueError("no row of the particle is in view at enough energies: the sample moved too far between them")
-    threshold = float(threshold_otsu(jump[visible]))
-    material = (jump > threshold) & visible
-    near = ndimage.binary_dilation(material, structure=np.ones((1, 3, 3)), iterations=3)
-    empty = visible & ~near
-    if np.count_nonzero(empty) < 10 * len(scouts):
-        empty = visible & ~material
-    if np.count_nonzero(empty) < 10 * len(scouts):
-        return threshold, np.full((len(scouts), len(scouts)), np.nan)
-    covariance = np.atleast_2d(np.cov(scouts[:, empty]))
-    noise = float(np.sqrt(estimator.jump @ covariance @ estimator.jump))
-    return max(threshold, 0.5 * estimator.edge.min_jump_over_noise * noise), covariance
-
-
-def _specks(material: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Voxels of islands too small to be a particle."""
-    labels, _ = ndimage.label(material)
-    small = np.bincount(labels.ravel()) < _SPECK
-    small[0] = False
-    return np.asarray(small[labels])
+    circle = np.hypot(across[:, None], across) <= width / 2 - abs(plan.axis_offset)
+    weights = fold_weights(edge.basis, seen_rows(plan.shifts[edge.used], plan.scales[edge.used], height))
+    known = np.abs(weights).max(axis=(1, 2)) > 0
+    return np.asarray(known[:, None, None] & circle)

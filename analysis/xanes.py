@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from redoxscope.analysis.crossing import first_crossing as first_crossing  # read here by volume.py
 
 Floats = NDArray[np.floating]
 Window = tuple[float, float]

@@ -9,7 +9,8 @@ import pytest
 
 from redoxscope.analysis.absorbance import absorbance, transmission
 from redoxscope.analysis.tomography import reconstruct
-from redoxscope.analysis.volume import edge_volume, learn_basis
+from redoxscope.analysis.folding import learn_basis
+from redoxscope.analysis.volume import edge_volume
 from redoxscope.analysis.xanes import Edge
 
 DATA = Path(os.environ.get("REDOXSCOPE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data")) / "fxi_3d"
@@ -65,7 +66,7 @@ def test_two_phases_are_told_apart(filter_name):
     assert np.isnan(volume.edge_energy[0]).all()
     assert volume.axis_offset == pytest.approx(1.7, abs=0.05)
     assert np.abs(volume.shifts).max() < 0.05
-    assert {s for s, _ in stages} == {"align", "fold", "axis", "reconstruct"}
+    assert {s for s, _ in stages} == {"align", "axis", "survey", "reconstruct"}
     assert all(0 <= f <= 1 for _, f in stages)
     assert volume.edge_energy.shape == (ROWS, WIDTH, WIDTH)
     assert volume.edge_energy.dtype == volume.sigma.dtype == volume.jump.dtype == np.float32
@@ -100,6 +101,63 @@ def test_dead_pixels_bad_frames_and_a_lost_energy_do_no_harm():
     assert np.nanmedian(np.abs(error)) < 0.1
 
 
+@pytest.mark.parametrize(("noise", "slack"), [(0.002, 0.1), (0.01, 0.3)])
+def test_a_rare_phase_is_not_pulled_to_the_common_ones(noise, slack):
+    """A grain of 0.6 % of the particle, with an edge far from the others and a peak that they do not have."""
+    projections = cylinder(noise)
+    strange = spectrum(8345.2) + 0.4 * np.exp(-(((ENERGIES - 8337.0) / 1.0) ** 2))
+    theta = np.deg2rad(ANGLES)[:, None]
+    u = np.arange(WIDTH) - (WIDTH - 1) / 2 - 1.7 - (-3 * np.cos(theta) + 7 * np.sin(theta))
+    grain = 2 * np.sqrt(np.maximum(3.5**2 - u**2, 0))
+    projections[:, :, 10:14] += (
+        0.03 * (strange - spectrum(PHASES[1]))[:, None, None, None] * grain[:, None, :]
+    ).astype(np.float32)
+    volume = edge_volume(projections, ENERGIES, ANGLES, EDGE)
+    a = np.arange(WIDTH) - (WIDTH - 1) / 2
+    inside = np.hypot(a[None, :] + 3, a[:, None] - 7) < 2
+    assert np.nanmedian(volume.edge_energy[11:13][:, inside]) == pytest.approx(8345.2, abs=slack)
+    assert np.nanmedian(volume.edge_energy[6:-6][:, truth() < 5]) == pytest.approx(PHASES[0], abs=0.06)
+
+
+def test_more_spectra_than_the_basis_holds_are_seen_and_each_energy_is_reconstructed():
+    """Fourteen grains with a peak of their own each, at 14 energies."""
+    projections = cylinder(0.002)
+    theta = np.deg2rad(ANGLES)[:, None]
+    for grain in range(14):
+        x, y = 2 + 9.5 * np.cos(2 * np.pi * grain / 14), -3 + 9.5 * np.sin(2 * np.pi * grain / 14)
+        u = np.arange(WIDTH) - (WIDTH - 1) / 2 - 1.7 - (x * np.cos(theta) + y * np.sin(theta))
+        chord = 2 * np.sqrt(np.maximum(2.5**2 - u**2, 0))
+        peak = 0.8 * np.exp(-(((ENERGIES - (8333 + 1.3 * grain)) / 0.8) ** 2))
+        rows = slice(8 + grain % 7, 10 + grain % 7)
+        projections[:, :, rows] += (0.03 * peak[:, None, None, None] * chord[:, None, :]).astype(np.float32)
+    found, whole = (edge_volume(projections, ENERGIES, ANGLES, EDGE, subspace=s) for s in (True, False))
+    assert found.strange_rows.all()
+    both = np.isfinite(found.edge_energy) & np.isfinite(whole.edge_energy)
+    assert np.abs(found.edge_energy - whole.edge_energy)[both].max() < 0.01
+    assert not edge_volume(cylinder(0.002), ENERGIES, ANGLES, EDGE).strange_rows.any()
+
+
+def test_without_the_subspace_each_energy_is_reconstructed():
+    folded, whole = (edge_volume(cylinder(0.01), ENERGIES, ANGLES, EDGE, subspace=s) for s in (True, False))
+    assert folded.components < whole.components == ENERGIES.size
+    core = truth() < 6
+    error = [np.nanmedian(np.abs(v.edge_energy[6:-6][:, core] - PHASES[0])) for v in (folded, whole)]
+    assert error[0] < error[1] < 0.3
+
+
+@pytest.mark.parametrize("definition", ["white_line", "derivative"])
+def test_other_definitions_of_the_edge(definition):
+    """An arctangent-like step is steepest at its half-jump; with a peak on it, the white line is the peak's place."""
+    peak = 3.0 if definition == "white_line" else 0.0
+    edge = Edge(definition=definition, search=(8331.0, 8351.0))
+    at = 8343.0 if peak else PHASES[0]
+    projections = cylinder(0.001)
+    if peak:
+        projections *= (1 + peak * np.exp(-(((ENERGIES - at) / 2.0) ** 2)))[:, None, None, None]
+    volume = edge_volume(projections, ENERGIES, ANGLES, edge)
+    assert np.nanmedian(volume.edge_energy[6:-6][:, truth() < 6]) == pytest.approx(at, abs=0.15)
+
+
 def test_rows_that_drift_takes_out_of_view_are_left_out_where_the_rest_does_not_tell():
     drift = np.zeros((ENERGIES.size, 2))
     drift[-6:, 0] = 5.0  # the whole post-edge
@@ -127,7 +185,7 @@ def test_a_scan_that_gives_no_edge_energy_is_refused():
 
 def test_folding_commutes_with_reconstruction():
     projections = cylinder(0.01)
-    still = np.zeros((ENERGIES.size, 2))
+    still = np.zeros((ENERGIES.size, ANGLES.size, 2))
     basis = learn_basis(list(projections), still, np.ones(ENERGIES.size))
     np.testing.assert_allclose(basis @ basis.T, np.eye(len(basis)), atol=1e-5)
     folded = np.tensordot(basis, projections, axes=1).astype(np.float32)
