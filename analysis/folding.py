@@ -15,6 +15,8 @@ from redoxscope.analysis.row_warp import REACH, warp_rows
 from redoxscope.analysis.tomography import fill_missing
 
 Floats = NDArray[np.floating]
+Tomograms = Sequence[Floats] | Floats
+"""Per energy (angle, row, col) absorbance."""
 
 LEAST_COMPONENTS, MOST_COMPONENTS = 6, 10
 """Fewer components drag rare phases towards the common ones, more add only noise."""
@@ -26,7 +28,7 @@ _CHUNK_BYTES = 64e6
 
 
 def aligned_rows(
-    projections: Sequence[Floats],
+    projections: Tomograms,
     rows: slice,
     shifts: Floats,
     scales: Floats,
@@ -70,7 +72,7 @@ def seen_rows(shifts: Floats, scales: Floats, height: int) -> NDArray[np.bool_]:
     return np.asarray((low > -0.5) & (high < height - 0.5))
 
 
-def learn_basis(projections: Sequence[Floats], shifts: Floats, scales: Floats) -> Floats:
+def learn_basis(projections: Tomograms, shifts: Floats, scales: Floats) -> Floats:
     """(K, energy) orthonormal spectra that span the aligned projections down to their noise.
 
     They are the principal components over some of the angles, binned 4 × 4 so that rare phases stand above the noise;

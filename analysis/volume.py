@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from redoxscope.analysis.alignment import align_energies
 from redoxscope.analysis.folding import (
     MOST_COMPONENTS,
+    Tomograms,
     aligned_rows,
     fold,
     fold_weights,
@@ -133,7 +134,7 @@ class EdgeVolume:
 
 
 def edge_volume(
-    projections: Sequence[Floats] | Floats,
+    projections: Tomograms,
     energies: ArrayLike,
     angles: ArrayLike,
     edge: Edge,
@@ -195,7 +196,7 @@ def edge_volume(
 
 
 def plan_volume(
-    projections: Sequence[Floats] | Floats,
+    projections: Tomograms,
     energies: ArrayLike,
     angles: ArrayLike,
     edges: Sequence[Edge],
@@ -241,7 +242,7 @@ def plan_volume(
 
 
 def evaluate_rows(
-    projections: Sequence[Floats], plan: VolumePlan, rows: slice, *, number: int = 0, threads: int = 1
+    projections: Tomograms, plan: VolumePlan, rows: slice, *, number: int = 0, threads: int = 1
 ) -> list[EdgeSlab]:
     """Some rows of the volume of edge `number`: one slab, or several one after the other.
 
@@ -292,12 +293,12 @@ def _covered(edges: Sequence[Edge], energies: Floats) -> list[Edge]:
 
 
 def _plan_edge(
-    projections: Sequence[Floats], plan: VolumePlan, edge: Edge, used: NDArray[np.intp], subspace: bool
+    projections: Tomograms, plan: VolumePlan, edge: Edge, used: NDArray[np.intp], subspace: bool
 ) -> EdgePlan:
     given = [projections[i] for i in used]
-    basis = np.eye(used.size)
+    basis: NDArray[np.float64] = np.eye(used.size)
     if subspace and used.size > MOST_COMPONENTS:
-        basis = learn_basis(given, plan.shifts[used], plan.scales[used])
+        basis = learn_basis(given, plan.shifts[used], plan.scales[used]).astype(np.float64)
     found = EdgePlan(edge, used, basis)
     rows = given[0].shape[1]
     visible = _visible(plan, found, given[0].shape)
@@ -317,9 +318,7 @@ def _blocks(rows: int, size: int) -> list[slice]:
     return [slice(int(start), int(start) + size) for start in np.clip(starts, 0, rows - size)]
 
 
-def _folded(
-    projections: Sequence[Floats], plan: VolumePlan, edge: EdgePlan, rows: slice
-) -> tuple[NDArray[np.float32], bool]:
+def _folded(projections: Tomograms, plan: VolumePlan, edge: EdgePlan, rows: slice) -> tuple[NDArray[np.float32], bool]:
     """Coefficients (K, angle, row, col), and whether there are spectra that they do not describe."""
     given = [projections[i] for i in edge.used]
     shifts, scales = plan.shifts[edge.used], plan.scales[edge.used]
@@ -335,7 +334,7 @@ def _folded(
 
 
 def _evaluate_unfolded(
-    projections: Sequence[Floats],
+    projections: Tomograms,
     plan: VolumePlan,
     edge: EdgePlan,
     rows: slice,

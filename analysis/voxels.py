@@ -44,7 +44,12 @@ class VoxelEstimator:
         root = np.eye(len(basis)) if covariance is None else _root(covariance)
         # Coefficients are the samples here; those of unit variance that the finder wants are root⁻¹·c.
         self._find = finder(
-            wanted, edge, everything, np.ones(len(basis)), Basis(basis.T, root), smooth=len(basis) < energies.size
+            wanted,
+            edge,
+            everything,
+            np.ones(len(basis)),
+            Basis(np.asarray(basis.T, dtype=np.float64), root),
+            smooth=len(basis) < energies.size,
         )
         self.jump = np.asarray(wanted.jump @ basis.T)
         """(K,)"""

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from redoxscope.analysis.absorbance import absorbance, transmission
-from redoxscope.analysis.tomography import reconstruct
 from redoxscope.analysis.folding import learn_basis
+from redoxscope.analysis.tomography import reconstruct
 from redoxscope.analysis.volume import edge_volume
 from redoxscope.analysis.xanes import Edge
 
