@@ -17,80 +17,27 @@ Workers    n of them with two cores each need 1 h/n, until the disk is the limit
            100 energies instead of 8 spectra would take 8 h.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from redoxscope.analysis.alignment import align_energies
-from redoxscope.analysis.folding import (
-    MOST_COMPONENTS,
-    Tomograms,
-    aligned_rows,
-    fold,
-    fold_weights,
-    is_strange,
-    learn_basis,
-    seen_rows,
-    strangeness,
+from redoxscope.analysis.folding import Tomograms
+from redoxscope.analysis.volume_plan import (
+    EdgePlan,
+    Progress,
+    VolumePlan,
+    folded_rows,
+    plan_volume,
+    slices_of,
+    visible_voxels,
 )
-from redoxscope.analysis.rotation_axis import rotation_axis
-from redoxscope.analysis.tomography import reconstruct
-from redoxscope.analysis.voxels import VoxelEstimator, empty_covariance, specks, survey
+from redoxscope.analysis.voxels import VoxelEstimator, empty_covariance, specks
 from redoxscope.analysis.xanes import Edge
 
 Floats = NDArray[np.floating]
-Progress = Callable[[str, float], None]
 
-_AXIS_ENERGIES = 12
-"""Energies that the rotation axis is found from; more add time, not accuracy."""
-_SCOUT_BLOCKS, _SCOUT_ROWS = 4, 6
-"""Rows that the threshold and the noise are found from, in blocks."""
 _SLAB_BYTES = 1e8
-
-
-@dataclass(frozen=True)
-class EdgePlan:
-    """One edge of a 3D scan."""
-
-    edge: Edge
-    used: NDArray[np.intp]
-    """(n,) numbers of the energies that are folded"""
-    basis: NDArray[np.float64]
-    """(K, n) orthonormal spectra; as many as energies if nothing is to be folded"""
-    threshold: float = 0.0
-    """A voxel is of the particle if its jump is larger."""
-    covariance: NDArray[np.float64] | None = None
-    """(K, K) noise of a voxel's coefficients"""
-
-    @property
-    def folds(self) -> bool:
-        """Whether there are fewer spectra than energies."""
-        return len(self.basis) < self.used.size
-
-
-@dataclass(frozen=True)
-class VolumePlan:
-    """What is known of a 3D scan before its volume is made."""
-
-    energies: NDArray[np.float64]
-    """(energy,) eV"""
-    angles: NDArray[np.float64]
-    """(angle,) degrees"""
-    shifts: NDArray[np.float64]
-    """(energy, angle, 2) px (dy, dx) relative to the first energy; NaN for an energy without data"""
-    shift_quality: NDArray[np.float64]
-    """(energy,) 0 to 1, see `align_energies`; 0 for an energy without data"""
-    scales: NDArray[np.float64]
-    """(energy,) magnification relative to the first energy with data"""
-    axis_offset: float
-    """px, rotation axis minus the detector's centre column"""
-    axis_quality: float
-    """0 to 1, see `rotation_axis`"""
-    filter_name: str
-    edges: tuple[EdgePlan, ...]
-    """The main one first."""
 
 
 @dataclass(frozen=True)
@@ -195,52 +142,6 @@ def edge_volume(
     )
 
 
-def plan_volume(
-    projections: Tomograms,
-    energies: ArrayLike,
-    angles: ArrayLike,
-    edges: Sequence[Edge],
-    *,
-    scales: ArrayLike | None = None,
-    filter_name: str = "hann",
-    subspace: bool = True,
-    progress: Progress | None = None,
-) -> VolumePlan:
-    """Find what concerns all projections; parameters and errors as of `edge_volume`, for several edges, main one first.
-
-    An edge after the first whose windows are not covered is left out.
-    """
-    tell = progress or (lambda stage, fraction: None)
-    every = np.asarray(energies, dtype=np.float64)
-    theta = np.asarray(angles, dtype=np.float64)
-    if len(projections) != every.size:
-        raise ValueError(f"{len(projections)} tomograms for {every.size} energies: one per energy is needed")
-    used = np.array([i for i, p in enumerate(projections) if np.isfinite(p).any()], dtype=int)
-    edges[0].check(every[used])
-    given = [projections[i] for i in used]
-    factors = np.ones(every.size) if scales is None else np.asarray(scales, dtype=np.float64)
-    factors = factors / factors[used[0]]
-
-    tell("align", 0.0)
-    aligned = align_energies(given, scales=factors[used])
-    shifts = np.full((every.size, theta.size, 2), np.nan)
-    shifts[used] = aligned.shifts[:, None, :]
-    quality = np.zeros(every.size)
-    quality[used] = aligned.quality
-    tell("align", 1.0)
-    mean = np.zeros(given[0].shape, dtype=np.float32)
-    few = used[:: max(1, used.size // _AXIS_ENERGIES)]
-    some = [projections[i] for i in few]
-    for part, frames in aligned_rows(some, slice(0, mean.shape[1]), shifts[few], factors[few]):
-        mean[part] = frames.mean(axis=0)
-        tell("axis", part.stop / theta.size)
-    offset, axis_quality = rotation_axis(mean, theta)
-    plan = VolumePlan(every, theta, shifts, quality, factors, offset, axis_quality, filter_name, ())
-    found = [_plan_edge(projections, plan, edge, used, subspace) for edge in _covered(edges, every[used])]
-    tell("survey", 1.0)
-    return replace(plan, edges=tuple(found))
-
-
 def evaluate_rows(
     projections: Tomograms, plan: VolumePlan, rows: slice, *, number: int = 0, threads: int = 1
 ) -> list[EdgeSlab]:
@@ -249,11 +150,11 @@ def evaluate_rows(
     Where the folded spectra do not describe what is there, each energy is reconstructed instead.
     """
     edge = plan.edges[number]
-    visible = _visible(plan, edge, projections[0].shape)[rows]
+    visible = visible_voxels(plan, edge, projections[0].shape, rows)
     estimator = VoxelEstimator(plan.energies[edge.used], edge.edge, edge.basis, edge.covariance)
-    coefficients, strange = _folded(projections, plan, edge, rows)
+    coefficients, strange = folded_rows(projections, plan, edge, rows)
     if not strange:
-        slices = _reconstruct(coefficients, plan, threads)
+        slices = slices_of(coefficients, plan, threads)
         return [EdgeSlab(*estimator.evaluate(slices, edge.threshold, visible), False)]
     whole = replace(edge, basis=np.eye(edge.used.size), covariance=None)
     return [
@@ -280,59 +181,6 @@ def mean_shifts(plan: VolumePlan) -> NDArray[np.float64]:
     return np.asarray(plan.shifts.mean(axis=1))
 
 
-def _covered(edges: Sequence[Edge], energies: Floats) -> list[Edge]:
-    """The first edge, and the others whose windows the energies cover."""
-    found = [edges[0]]
-    for edge in edges[1:]:
-        try:
-            edge.check(energies)
-        except ValueError:
-            continue
-        found.append(edge)
-    return found
-
-
-def _plan_edge(
-    projections: Tomograms, plan: VolumePlan, edge: Edge, used: NDArray[np.intp], subspace: bool
-) -> EdgePlan:
-    given = [projections[i] for i in used]
-    basis: NDArray[np.float64] = np.eye(used.size)
-    if subspace and used.size > MOST_COMPONENTS:
-        basis = learn_basis(given, plan.shifts[used], plan.scales[used]).astype(np.float64)
-    found = EdgePlan(edge, used, basis)
-    rows = given[0].shape[1]
-    visible = _visible(plan, found, given[0].shape)
-    # Each energy of many rows would fill the memory; their noise does not differ.
-    blocks = _blocks(rows, _SCOUT_ROWS if found.folds else 1)
-    scouts = np.concatenate([_reconstruct(_folded(projections, plan, found, b)[0], plan, 1) for b in blocks], axis=1)
-    estimator = VoxelEstimator(plan.energies[used], edge, basis)
-    threshold, covariance = survey(scouts, estimator, np.concatenate([visible[b] for b in blocks]))
-    return replace(found, threshold=threshold, covariance=covariance)
-
-
-def _blocks(rows: int, size: int) -> list[slice]:
-    """Some blocks of neighbouring rows, spread over all; all rows, if there are not more."""
-    if rows <= _SCOUT_BLOCKS * size:
-        return [slice(0, rows)]
-    starts = np.linspace(0, rows, 2 * _SCOUT_BLOCKS + 1)[1::2].astype(int) - size // 2
-    return [slice(int(start), int(start) + size) for start in np.clip(starts, 0, rows - size)]
-
-
-def _folded(projections: Tomograms, plan: VolumePlan, edge: EdgePlan, rows: slice) -> tuple[NDArray[np.float32], bool]:
-    """Coefficients (K, angle, row, col), and whether there are spectra that they do not describe."""
-    given = [projections[i] for i in edge.used]
-    shifts, scales = plan.shifts[edge.used], plan.scales[edge.used]
-    angles, height, width = given[0].shape
-    weights = fold_weights(edge.basis, seen_rows(shifts, scales, height)[rows])
-    out = np.empty((len(edge.basis), angles, rows.stop - rows.start, width), dtype=np.float32)
-    residual = np.zeros((edge.used.size, edge.used.size))
-    for part, frames in aligned_rows(given, rows, shifts, scales):
-        out[:, part] = fold(frames, weights)
-        if edge.folds:
-            residual += strangeness(frames, edge.basis)
-    return out, edge.folds and is_strange(residual, len(edge.basis))
-
-
 def _evaluate_unfolded(
     projections: Tomograms,
     plan: VolumePlan,
@@ -341,23 +189,9 @@ def _evaluate_unfolded(
     visible: NDArray[np.bool_],
     threads: int,
 ) -> EdgeSlab:
-    slices = _reconstruct(_folded(projections, plan, edge, rows)[0], plan, threads)
+    slices = slices_of(folded_rows(projections, plan, edge, rows)[0], plan, threads)
     energies = plan.energies[edge.used]
     jump = VoxelEstimator(energies, edge.edge, edge.basis).jumps(slices)
     covariance = empty_covariance(slices, jump > edge.threshold, visible)
     estimator = VoxelEstimator(energies, edge.edge, edge.basis, covariance)
     return EdgeSlab(*estimator.evaluate(slices, edge.threshold, visible), True)
-
-
-def _reconstruct(coefficients: NDArray[np.float32], plan: VolumePlan, threads: int) -> NDArray[np.float32]:
-    return reconstruct(coefficients, plan.angles, plan.axis_offset, filter_name=plan.filter_name, threads=threads)
-
-
-def _visible(plan: VolumePlan, edge: EdgePlan, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """(row, y, x) the voxels that are in view at all angles and enough energies."""
-    _, height, width = shape
-    across = np.arange(width) - (width - 1) / 2
-    circle = np.hypot(across[:, None], across) <= width / 2 - abs(plan.axis_offset)
-    weights = fold_weights(edge.basis, seen_rows(plan.shifts[edge.used], plan.scales[edge.used], height))
-    known = np.abs(weights).max(axis=(1, 2)) > 0
-    return np.asarray(known[:, None, None] & circle)
