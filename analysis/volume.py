@@ -17,7 +17,7 @@ Workers    n of them with two cores each need 1 h/n, until the disk is the limit
            100 energies instead of 8 spectra would take 8 h.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,6 +38,8 @@ from redoxscope.analysis.xanes import Edge
 Floats = NDArray[np.floating]
 
 _SLAB_BYTES = 1e8
+_LEAST_SLABS, _LEAST_ROWS = 8, 4
+"""Enough for several cores; fewer rows would be mostly the interpolation's border."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,8 @@ class EdgeVolume:
     """(energy, 2) px (dy, dx) relative to the first energy; NaN for an energy without data."""
     shift_quality: NDArray[np.float64]
     """(energy,) 0 to 1, see `align_energies`."""
-    strange_rows: NDArray[np.bool_]
-    """(z,) whose spectra the basis did not describe: there each energy was reconstructed."""
+    strange_rows: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    """(z,) whose spectra the basis did not describe: there each energy was reconstructed; empty if none were."""
 
 
 def edge_volume(
@@ -166,7 +168,8 @@ def evaluate_rows(
 def slab_rows(plan: VolumePlan, shape: tuple[int, ...], budget: float = _SLAB_BYTES) -> list[slice]:
     """The ranges of rows that a volume is made in, for projections (angle, row, col) and so many bytes of slices."""
     count = max(len(edge.basis) for edge in plan.edges)
-    step = max(4, int(budget / (4 * count * shape[2] ** 2)))
+    step = min(int(budget / (4 * count * shape[2] ** 2)), -(-shape[1] // _LEAST_SLABS))
+    step = max(_LEAST_ROWS, step)
     return [slice(start, min(start + step, shape[1])) for start in range(0, shape[1], step)]
 
 

@@ -11,8 +11,8 @@ from redoxscope.live.profile import Profile
 from redoxscope.live.results import Callback, ResultsRun
 from redoxscope.live.series_folder import SeriesFolder, list_series
 from redoxscope.live.series_parts import FrameCount, ScanRecord, SeriesFacts
-from redoxscope.live.trigger import VolumeScan
 from redoxscope.live.versions import versions
+from redoxscope.live.volume.scan import VolumeScan
 
 
 class Archive:
@@ -66,6 +66,10 @@ class Archive:
         _count(folder, [path.stem for path in scan.journals], count)
         self._announce(folder).volume(outcome)
         self._keep(folder)
+
+    def show(self, series: str) -> None:
+        """The 3D analysis has something to show of a scan in progress."""
+        self._keep(self.folder(series))
 
     def keep_raw(self, journal: Path) -> None:
         """A raw run is complete."""

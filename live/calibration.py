@@ -41,6 +41,16 @@ class Calibration:
         self.incomplete = False
         """Whether a dark or flat could not be read when it was wanted."""
 
+    @property
+    def darks(self) -> int:
+        """How many there are."""
+        return len(self._darks)
+
+    @property
+    def flats(self) -> int:
+        """How many there are, at all energies."""
+        return len(self._flats)
+
     def add(self, frame: Frame) -> None:
         """File a dark or a flat."""
         if frame.kind == "dark":

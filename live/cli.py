@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     monitor.add_argument("--listen", metavar="ADDR", default=None, help="0MQ address to take documents at")
     monitor.add_argument("--key", metavar="FILE", type=Path, help="secret key for ADDR, made if it is not there")
     monitor.add_argument("--tiled", metavar="URI", help="a Tiled server that is there, instead of our own")
+    _scheduler(monitor)
     monitor.add_argument("--until-eof", action="store_true", help="end when standard input does")
     _no_view(monitor)
 
@@ -78,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("source", metavar="SOURCE", help="a file or folder, or tiled:URI of a recorded run")
     _profile(replay, None)
     replay.add_argument("--speed", type=_speed, default=None, metavar="X|max", help="times real time; max by default")
+    _scheduler(replay)
     _no_view(replay)
 
     _command(commands, "runs", _runs, "list what is stored")
@@ -104,6 +106,12 @@ def _profile(parser: argparse.ArgumentParser, default: str | None) -> None:
 
 def _no_view(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-view", action="store_true", help="without the page in the browser")
+
+
+def _scheduler(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--scheduler", metavar="tcp://HOST:PORT", help="a Dask scheduler whose workers see DIR makes the volumes"
+    )
 
 
 def _seed(text: str) -> int:
@@ -150,6 +158,7 @@ def _monitor(options: argparse.Namespace) -> int:
         key=options.key,
         tiled=options.tiled,
         until_eof=options.until_eof,
+        scheduler=options.scheduler,
     )
 
 
@@ -173,7 +182,13 @@ def _simulate(options: argparse.Namespace) -> int:
 def _replay(options: argparse.Namespace) -> int:
     from redoxscope.live.session import replay
 
-    return replay(options.source, data_folder(options.data), profile=options.profile, speed=options.speed)
+    return replay(
+        options.source,
+        data_folder(options.data),
+        profile=options.profile,
+        speed=options.speed,
+        scheduler=options.scheduler,
+    )
 
 
 def _runs(options: argparse.Namespace) -> int:

@@ -5,7 +5,9 @@ stays with its run.
 """
 
 import logging
+import queue
 import time
+from typing import Any
 
 from redoxscope.analysis.edge_map import Map
 from redoxscope.live.archive import Archive
@@ -16,7 +18,9 @@ from redoxscope.live.open_runs import OpenRun
 from redoxscope.live.profile import Profile
 from redoxscope.live.record import scan_record
 from redoxscope.live.series import Series
-from redoxscope.live.trigger import VolumeAnalysis, VolumeScan
+from redoxscope.live.volume.job import VolumeJob
+from redoxscope.live.volume.process import VolumeAnalysis
+from redoxscope.live.volume.scan import VolumeScan
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +38,12 @@ class Experiment:
     profile : of the beamline
     archive : takes the results
     notices : told what happens
+    scheduler : address of a Dask scheduler for the 3D analysis; None: this machine's cores
     """
 
-    def __init__(self, profile: Profile, archive: Archive, notices: Notices) -> None:
+    def __init__(self, profile: Profile, archive: Archive, notices: Notices, scheduler: str | None = None) -> None:
         self.profile = profile
+        self._scheduler = scheduler
         self._archive = archive
         self._notices = notices
         self._observer = notices.observer
@@ -46,6 +52,11 @@ class Experiment:
         self._late: list[tuple[float, MapScan]] = []
         """Scans that have ended, whose files cannot be read yet, and until when they are waited for."""
         self._analyses: list[tuple[VolumeScan, VolumeAnalysis]] = []
+        """Of scans that are complete."""
+        self._following: dict[str, VolumeAnalysis] = {}
+        """Of scans in progress, by series."""
+        self._shown: queue.SimpleQueue[str] = queue.SimpleQueue()
+        """Series whose 3D analysis has something new to show."""
 
     def open(self, run: OpenRun) -> None:
         """A run begins."""
@@ -76,6 +87,8 @@ class Experiment:
         for late in [late for late in self._late if now > late[0] or not late[1].unreadable]:
             self._late.remove(late)
             self._notices.attempt(f"run {late[1].run.uid}", self._close_late, late[1])
+        while not self._shown.empty():
+            self._notices.attempt("3D slices", self._archive.show, self._shown.get())
         for scan, analysis in [pair for pair in self._analyses if not pair[1].running]:
             self._analyses.remove((scan, analysis))
             self._notices.attempt(f"3D result of series {scan.series}", self._volume_done, scan, analysis)
@@ -85,7 +98,7 @@ class Experiment:
         self._store_late()
         for scan in list(self._volumes.values()):
             if scan.frames:
-                self._notices.attempt(f"3D scan of series {scan.series}", self._start_volume, scan)
+                self._notices.attempt(f"3D scan of series {scan.series}", self._complete_volume, scan)
         self.wait()
 
     def wait(self) -> None:
@@ -98,9 +111,9 @@ class Experiment:
 
     def close(self) -> None:
         """End the 3D analyses; their runs are on file, so that they can be started again."""
-        for _, analysis in self._analyses:
+        for analysis in [*self._following.values(), *(analysis for _, analysis in self._analyses)]:
             analysis.kill()
-        self._analyses = []
+        self._analyses, self._following = [], {}
 
     def _open_map(self, run: OpenRun, name: str) -> None:
         self._store_late(name)
@@ -114,8 +127,13 @@ class Experiment:
         self._notices.tell(self._observer.scan_started, name, self._archive.folder(name).scan_count, run.scan)
 
     def _open_volume(self, run: OpenRun, name: str) -> None:
-        volume = self._volumes.get(name) or VolumeScan(name)
+        volume = self._volumes.get(name)
+        if volume is None:
+            volume = VolumeScan(name)
+            job = VolumeJob(self.profile.model_dump(mode="json"), str(self._archive.folder(name).path), self._scheduler)
+            self._following[name] = VolumeAnalysis(job, lambda fact: self._heard(volume, fact))
         volume.start(run.reader, run.journal.path)
+        self._following[name].follow(run.journal.path)
         self._volumes[name] = run.volume = volume
 
     def _add_frames(self, run: OpenRun, name: str, doc: Document) -> None:
@@ -175,27 +193,30 @@ class Experiment:
     def _end_volume_run(self, scan: VolumeScan, run: RunReader) -> None:
         scan.stop(run)
         if scan.complete:
-            self._start_volume(scan)
+            self._complete_volume(scan)
         elif scan.cut_short:
-            self._volumes.pop(scan.series, None)
             try:
                 self.profile.xanes_edge().check(scan.done)
             except ValueError as error:
+                self._volumes.pop(scan.series, None)
+                self._following.pop(scan.series).kill()
                 self._notices.fail(f"the 3D scan of series {scan.series} was cut short and is not analysed: {error}")
             else:
-                self._start_volume(scan)
+                self._complete_volume(scan)
 
-    def _start_volume(self, scan: VolumeScan) -> None:
+    def _complete_volume(self, scan: VolumeScan) -> None:
+        """Nothing more will come: the analysis makes the volume of what there is."""
         self._volumes.pop(scan.series, None)
-        folder = self._archive.folder(scan.series)
-        self._notices.tell(self._observer.volume_started, scan)
-        analysis = VolumeAnalysis(
-            scan,
-            self.profile.model_dump(mode="json"),
-            folder.path,
-            lambda fact: self._notices.tell(self._observer.volume_progress, scan, fact),
-        )
+        analysis = self._following.pop(scan.series)
         self._analyses.append((scan, analysis))
+        analysis.complete()
+        self._notices.tell(self._observer.volume_started, scan)
+
+    def _heard(self, scan: VolumeScan, fact: dict[str, Any]) -> None:
+        """Progress of an analysis, in a thread of its own."""
+        if fact.get("stage") in ("slices", "slabs"):
+            self._shown.put(scan.series)
+        self._notices.tell(self._observer.volume_progress, scan, fact)
 
     def _volume_done(self, scan: VolumeScan, analysis: VolumeAnalysis) -> None:
         if analysis.error is not None or analysis.outcome is None:

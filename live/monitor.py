@@ -37,6 +37,7 @@ class Monitor:
     source : where the documents come from, for the record
     observer : is told what happens
     keeper : puts what is stored into Tiled; None leaves it in DIR only
+    scheduler : address of a Dask scheduler for the 3D analysis; None: this machine's cores
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Monitor:
         source: str = "",
         observer: Observer | None = None,
         keeper: Keeper | None = None,
+        scheduler: str | None = None,
     ) -> None:
         self.data = data
         self.profile = profile
@@ -54,7 +56,7 @@ class Monitor:
         self.runs = OpenRuns()
         self._notices = Notices(self.observer)
         self._archive = Archive(data, profile, source, keeper)
-        self._experiment = Experiment(profile, self._archive, self._notices)
+        self._experiment = Experiment(profile, self._archive, self._notices, scheduler)
         self._files = FrameFiles()
         try:
             (data / "raw").mkdir(parents=True, exist_ok=True)

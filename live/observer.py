@@ -7,7 +7,7 @@ from redoxscope.live.frames import Frame
 if TYPE_CHECKING:
     from redoxscope.live.map_scan import MapScan
     from redoxscope.live.series_parts import ScanRecord
-    from redoxscope.live.trigger import VolumeScan
+    from redoxscope.live.volume.scan import VolumeScan
 
 
 class Observer:

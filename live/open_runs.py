@@ -7,7 +7,7 @@ import numpy as np
 from redoxscope.live.documents import Document, RunReader
 from redoxscope.live.journal import Journal
 from redoxscope.live.map_scan import MapScan
-from redoxscope.live.trigger import VolumeScan
+from redoxscope.live.volume.scan import VolumeScan
 
 
 class OpenRun:

@@ -76,7 +76,6 @@ class EdgeTable(_Table):
 
     name: str = "Ni K"
     definition: Literal["half_jump", "white_line", "derivative"] = "half_jump"
-    """Tomograms know `half_jump` only."""
     span: float = Field(2.0, gt=0)
     nominal: float = 8341.0
     pre: Window = (8200.0, 8310.0)
@@ -139,6 +138,10 @@ class Profile(_Table):
     def xanes_edge(self) -> Edge:
         """The edge as the analysis wants it."""
         return Edge(**self.edge.model_dump(exclude={"subspace"}))
+
+    def xanes_edges(self) -> list[Edge]:
+        """All edges, the main one first."""
+        return [self.xanes_edge()]
 
     def front_window(self) -> FrontWindow:
         """The front as the analysis wants it."""

@@ -7,7 +7,7 @@ parts at any time. Several processes may write to a folder, an advisory lock ord
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from redoxscope.live.nexus import open_read
 from redoxscope.live.part_files import FACTS, UNREADABLE, PartFiles
 from redoxscope.live.series_index import STAMP, write_index
 from redoxscope.live.series_parts import ScanPart, ScanRecord, SeriesFacts, read_scan, write_scan
-from redoxscope.live.series_solids import unit_of_length, write_topography, write_volume
+from redoxscope.live.series_solids import is_finished, show_slabs, unit_of_length, write_topography, write_volume
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +89,9 @@ class SeriesFolder:
 
     @property
     def has_volume(self) -> bool:
-        """Whether there is an edge-energy volume."""
-        return "volume" in self.solids
+        """Whether there is an edge-energy volume, and not one that is being made."""
+        path = self.solids.get("volume")
+        return path is not None and is_finished(path)
 
     @property
     def has_topography(self) -> bool:
@@ -145,9 +146,22 @@ class SeriesFolder:
             log.warning("%s is unreadable and left out: %s", self._current_path, error)
             return None
 
-    def set_volume(self, volume: EdgeVolume, voxel_size: float | None, raw_uids: Sequence[str]) -> None:
-        """Store the edge-energy volume with its voxel size in µm; without one its lengths are in voxels."""
-        self._set_solid("volume", lambda path: write_volume(path, volume, voxel_size, tuple(raw_uids)))
+    def set_volume(
+        self,
+        volume: EdgeVolume,
+        voxel_size: float | None,
+        raw_uids: Sequence[str],
+        others: Mapping[str, EdgeVolume] | None = None,
+    ) -> None:
+        """Store the edge-energy volume with its voxel size in µm; without one its lengths are in voxels.
+
+        `others` are the volumes of other edges by name.
+        """
+        self._set_solid("volume", lambda path: write_volume(path, volume, voxel_size, tuple(raw_uids), others))
+
+    def set_slabs(self, slabs: Sequence[Path], rows: Sequence[int], width: int, voxel_size: float | None) -> None:
+        """Show the volume that is being made: `slabs` are the files of so many rows each, there or yet to come."""
+        self._set_solid("volume", lambda path: show_slabs(path, slabs, rows, width, voxel_size))
 
     def set_topography(self, topography: Topography) -> None:
         """Store the front's topography; its unit of length is that of the volume stored before it, else µm."""

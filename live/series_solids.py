@@ -1,5 +1,8 @@
 """The files of a series' 3D results: the edge-energy volume and the front's topography."""
 
+import os
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import h5py
@@ -9,30 +12,89 @@ from numpy.typing import ArrayLike
 from redoxscope.analysis.topography import Topography
 from redoxscope.analysis.volume import EdgeVolume
 from redoxscope.live.atomic import need_room
-from redoxscope.live.nexus import CURVES, LIBVER, MAPS, Quantity, new_file, open_read, put, set_data
+from redoxscope.live.nexus import CURVES, LIBVER, MAPS, Quantity, describe, new_file, open_read, put, set_data
+
+UNFINISHED = "unfinished"
+"""Attribute of a volume that is being made."""
+_VOLUMES = {
+    "edge_energy": MAPS["edge_energy"],
+    "edge_energy_sigma": MAPS["edge_energy_sigma"],
+    "edge_jump": Quantity("f4", "1", "edge jump, absorbance per voxel"),
+}
+_SOURCES = ("0/edge_energy", "0/sigma", "0/jump")
+"""The same in the file of a slab, for the first edge."""
 
 
-def write_volume(path: Path, volume: EdgeVolume, voxel_size: float | None, raw_uids: tuple[str, ...]) -> None:
-    """The edge-energy volume; without a voxel size, lengths are in voxels."""
-    length = "um" if voxel_size else "voxel"
-    values: dict[str, tuple[ArrayLike, Quantity]] = {
-        "edge_energy": (volume.edge_energy, MAPS["edge_energy"]),
-        "edge_energy_sigma": (volume.sigma, MAPS["edge_energy_sigma"]),
-        "edge_jump": (volume.jump, Quantity("f4", "1", "edge jump, absorbance per voxel")),
-        "voxel_size": (voxel_size or 1.0, Quantity("f8", length, "edge length of a voxel")),
-        "jump_threshold": (volume.jump_threshold, Quantity("f8", "1", "edge jump above which a voxel is material")),
-        "spectra": (volume.components, Quantity("i4", "1", "spectra that the projections were folded into")),
-        "axis_offset": (volume.axis_offset, Quantity("f8", "px", "rotation axis minus the detector's centre column")),
-        "axis_quality": (volume.axis_quality, Quantity("f8", "1", "quality of the rotation axis, 0 to 1")),
-        "shift": (volume.shifts, Quantity("f8", "px", "shift (dy, dx) of each energy relative to the first")),
-        "shift_quality": (volume.shift_quality, CURVES["shift_quality"]),
-    }
+def write_volume(
+    path: Path,
+    volume: EdgeVolume,
+    voxel_size: float | None,
+    raw_uids: tuple[str, ...],
+    others: Mapping[str, EdgeVolume] | None = None,
+) -> None:
+    """The edge-energy volume, and those of other edges by name; without a voxel size, lengths are in voxels."""
     with h5py.File(path, "w", libver=LIBVER) as file:
-        for name, (value, quantity) in values.items():
-            need_room(path, np.size(value) * np.dtype(quantity.dtype).itemsize)
+        _put_volume(path, file, volume)
+        for name, value, quantity in _facts(volume, voxel_size):
             put(file, name, value, quantity)
-        set_data(file, "edge_energy", (".", ".", "."), ("edge_energy_sigma", "edge_jump"))
         file.attrs.create("raw_uids", list(raw_uids), shape=(len(raw_uids),), dtype=h5py.string_dtype())
+        for name, other in (others or {}).items():
+            group = file.require_group("edges").create_group(safe_edge(name))
+            group.attrs["edge"] = name
+            _put_volume(path, group, other)
+
+
+def show_slabs(path: Path, slabs: Sequence[Path], rows: Sequence[int], width: int, voxel_size: float | None) -> None:
+    """A volume that is being made: a view of the files of its slabs, which hold so many rows; NaN where none is yet."""
+    with new_file(path) as file:
+        file.attrs[UNFINISHED] = True
+        for name, source, quantity in zip(_VOLUMES, _SOURCES, _VOLUMES.values(), strict=True):
+            layout = h5py.VirtualLayout((sum(rows), width, width), quantity.dtype)
+            start = 0
+            for slab, count in zip(slabs, rows, strict=True):
+                shape = (count, width, width)
+                layout[start : start + count] = h5py.VirtualSource(os.path.relpath(slab, path.parent), source, shape)
+                start += count
+            describe(file.create_virtual_dataset(name, layout, fillvalue=np.nan), quantity)
+        put(file, "voxel_size", voxel_size or 1.0, _voxel(voxel_size))
+        set_data(file, "edge_energy", (".", ".", "."), ("edge_energy_sigma", "edge_jump"))
+
+
+def is_finished(path: Path) -> bool:
+    """Whether a volume's file is not a view of slabs in the making."""
+    with open_read(path) as file:
+        return UNFINISHED not in file.attrs
+
+
+def safe_edge(name: str) -> str:
+    """An edge's name as that of a group."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", name)
+
+
+def _put_volume(path: Path, group: h5py.Group, volume: EdgeVolume) -> None:
+    arrays = (volume.edge_energy, volume.sigma, volume.jump)
+    for (name, quantity), values in zip(_VOLUMES.items(), arrays, strict=True):
+        need_room(path, values.size * np.dtype(quantity.dtype).itemsize)
+        put(group, name, values, quantity)
+    put(group, "jump_threshold", volume.jump_threshold, Quantity("f8", "1", "jump above which a voxel is material"))
+    put(group, "spectra", volume.components, Quantity("i4", "1", "spectra that the projections were folded into"))
+    strange = volume.strange_rows if volume.strange_rows.size else np.zeros(len(volume.edge_energy))
+    put(group, "unfolded", strange, Quantity("u1", "1", "1 where each energy was reconstructed, by row"))
+    set_data(group, "edge_energy", (".", ".", "."), ("edge_energy_sigma", "edge_jump"))
+
+
+def _facts(volume: EdgeVolume, voxel_size: float | None) -> list[tuple[str, ArrayLike, Quantity]]:
+    return [
+        ("voxel_size", voxel_size or 1.0, _voxel(voxel_size)),
+        ("axis_offset", volume.axis_offset, Quantity("f8", "px", "rotation axis minus the detector's centre column")),
+        ("axis_quality", volume.axis_quality, Quantity("f8", "1", "quality of the rotation axis, 0 to 1")),
+        ("shift", volume.shifts, Quantity("f8", "px", "shift (dy, dx) of each energy relative to the first")),
+        ("shift_quality", volume.shift_quality, CURVES["shift_quality"]),
+    ]
+
+
+def _voxel(voxel_size: float | None) -> Quantity:
+    return Quantity("f8", "um" if voxel_size else "voxel", "edge length of a voxel")
 
 
 def unit_of_length(volume: Path) -> str:

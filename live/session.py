@@ -17,18 +17,25 @@ from redoxscope.live.terminal import Terminal
 from redoxscope.live.tiled_server import EmbeddedTiled
 from redoxscope.live.tiled_store import connect
 from redoxscope.live.transport import Receiver, make_key
+from redoxscope.live.volume.slabs import check_scheduler
 
 
 @contextmanager
 def monitoring(
-    data: Path, profile: Profile, terminal: Terminal, server: EmbeddedTiled | str, *, source: str
+    data: Path,
+    profile: Profile,
+    terminal: Terminal,
+    server: EmbeddedTiled | str,
+    *,
+    source: str,
+    scheduler: str | None = None,
 ) -> Iterator[Monitor]:
     """A monitor that keeps its results in DIR and in Tiled: our own server, or the one at a URI.
 
     On the way out, whatever happened, everything that is there is stored, and said.
     """
     keeper = Keeper(server.client if isinstance(server, EmbeddedTiled) else _connection(server), data)
-    monitor = Monitor(data, profile, source=source, observer=terminal, keeper=keeper)
+    monitor = Monitor(data, profile, source=source, observer=terminal, keeper=keeper, scheduler=scheduler)
     try:
         with terminal:
             yield monitor
@@ -56,13 +63,16 @@ def listen(
     key: Path | None = None,
     tiled: str | None = None,
     until_eof: bool = False,
+    scheduler: str | None = None,
 ) -> int:
     """`redoxscope monitor`: take documents at a 0MQ address until Ctrl-C, or until standard input ends."""
+    check_scheduler(scheduler)
     if key is not None and not key.exists():
         make_key(key)
     receiver = Receiver(address, key=key)
     try:
-        with monitoring(data, profile, Terminal(), tiled or EmbeddedTiled(data), source=address) as monitor:
+        server = tiled or EmbeddedTiled(data)
+        with monitoring(data, profile, Terminal(), server, source=address, scheduler=scheduler) as monitor:
             ends = "the end of standard input" if until_eof else "Ctrl-C"
             monitor.observer.message(f"listening at {receiver.address}, {ends} ends it")
             monitor.resume()
@@ -103,10 +113,18 @@ def pump(receiver: Receiver, monitor: Monitor, timeout: float = 0.2) -> int:
     return len(arrived)
 
 
-def replay(source: str, data: Path, *, profile: str | None = None, speed: float | None = None) -> int:
+def replay(
+    source: str,
+    data: Path,
+    *,
+    profile: str | None = None,
+    speed: float | None = None,
+    scheduler: str | None = None,
+) -> int:
     """`redoxscope replay`: recorded documents through the monitor."""
     from redoxscope.live.replay import open_source, paced, renewed
 
+    check_scheduler(scheduler)
     chosen = load_profile(profile) if profile else None
     if source.startswith("tiled:"):
         server = EmbeddedTiled(data)
@@ -120,7 +138,7 @@ def replay(source: str, data: Path, *, profile: str | None = None, speed: float 
         server = EmbeddedTiled(data, readable=_folders(source))
     chosen = chosen or load_profile(recording.profile or "simulated")
     terminal = Terminal(total=recording.frames)
-    with monitoring(data, chosen, terminal, server, source=source) as monitor:
+    with monitoring(data, chosen, terminal, server, source=source, scheduler=scheduler) as monitor:
         documents = renewed(recording.documents(), monitor.has_run, chosen.documents.series)
         for name, doc in paced(documents, speed):
             interrupts.check()

@@ -18,7 +18,7 @@ from redoxscope.live.map_scan import MapScan
 from redoxscope.live.monitor import Monitor
 from redoxscope.live.observer import Observer
 from redoxscope.live.series_parts import ScanRecord
-from redoxscope.live.trigger import VolumeScan
+from redoxscope.live.volume.scan import VolumeScan
 
 _WIDTH = 64
 """Characters of the map."""

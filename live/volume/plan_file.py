@@ -1,0 +1,49 @@
+"""The plan of a volume as a file, for the processes that make its slabs."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from redoxscope.analysis.volume_plan import EdgePlan, VolumePlan
+from redoxscope.analysis.xanes import Edge
+from redoxscope.live.atomic import replacing
+
+_ARRAYS = ("energies", "angles", "shifts", "shift_quality", "scales")
+
+
+def save_plan(path: Path, plan: VolumePlan) -> None:
+    """Write a plan: numbers and text only."""
+    arrays = {name: getattr(plan, name) for name in _ARRAYS}
+    facts = {name: getattr(plan, name) for name in ("axis_offset", "axis_quality", "filter_name")}
+    edges = []
+    for i, edge in enumerate(plan.edges):
+        arrays |= {f"used_{i}": edge.used, f"basis_{i}": edge.basis, f"covariance_{i}": edge.covariance}
+        edges.append({"edge": asdict(edge.edge), "threshold": edge.threshold})
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, facts=np.array(json.dumps(facts | {"edges": edges})), **arrays)
+
+
+def load_plan(path: Path) -> VolumePlan:
+    """Read a plan. Raises OSError, KeyError or ValueError if the file is none."""
+    with np.load(path, allow_pickle=False) as file:
+        facts = json.loads(str(file["facts"]))
+        edges = tuple(
+            EdgePlan(
+                _edge(known["edge"]),
+                file[f"used_{i}"],
+                file[f"basis_{i}"],
+                known["threshold"],
+                file[f"covariance_{i}"],
+            )
+            for i, known in enumerate(facts.pop("edges"))
+        )
+        return VolumePlan(**{name: file[name] for name in _ARRAYS}, **facts, edges=edges)
+
+
+def _edge(known: dict[str, Any]) -> Edge:
+    """JSON knows no tuples."""
+    values: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
+    return Edge(**values)

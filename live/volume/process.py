@@ -1,0 +1,102 @@
+"""The analysis of a 3D scan, as the monitor sees it: a process that is told what comes, and tells how far it is."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from redoxscope.live.volume.job import VolumeJob
+
+_SILENCE = 3600.0
+"""Seconds after which an analysis that has all its data and says nothing is taken to hang; its stages take minutes."""
+
+
+class VolumeAnalysis:
+    """The process that turns a 3D scan into a volume and its topography; it begins with the scan.
+
+    Parameters
+    ----------
+    job : what it needs to know
+    tell : is called from a thread with each line of progress
+    """
+
+    def __init__(self, job: VolumeJob, tell: Callable[[dict[str, Any]], None]) -> None:
+        self.error: str | None = None
+        self.outcome: dict[str, Any] | None = None
+        # Spinning threads of several numerical libraries would fight over the cores of the running scan.
+        one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+        self._log = (Path(job.folder) / "volume_job.log").open("w")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "redoxscope.live.volume.job"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env=os.environ | one,
+        )
+        self._tell = tell
+        self._heard = time.monotonic()
+        self._complete = False
+        self._say(job=asdict(job))
+        self._thread = threading.Thread(target=self._listen, name="volume-analysis", daemon=True)
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether it is still at work; one that hangs is ended."""
+        if self._complete and self._thread.is_alive() and time.monotonic() - self._heard > _SILENCE:
+            self.error = f"it said nothing for {_SILENCE / 60:.0f} minutes and was ended; see {self._log.name}"
+            self._process.kill()
+            self.wait(10.0)
+            return False
+        return self._thread.is_alive()
+
+    def follow(self, journal: Path) -> None:
+        """A run of the scan begins; its documents are in this journal."""
+        self._say(journal=str(journal))
+
+    def complete(self) -> None:
+        """Nothing more will come: make the volume of what is there."""
+        self._complete, self._heard = True, time.monotonic()
+        self._say(complete=True)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Until it has ended."""
+        self._thread.join(timeout)
+
+    def kill(self) -> None:
+        """End it now; its journals and what it has done stay, so that it can be taken up again."""
+        self._process.kill()
+        self.wait(10.0)
+
+    def _say(self, **facts: Any) -> None:
+        assert self._process.stdin is not None
+        # If it has died, `_listen` says so.
+        with suppress(OSError):
+            self._process.stdin.write(json.dumps(facts) + "\n")
+            self._process.stdin.flush()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._heard = time.monotonic()
+            try:
+                fact = json.loads(line)
+            except ValueError:
+                continue
+            if "error" in fact:
+                self.error = str(fact["error"])
+            elif fact.get("done"):
+                self.outcome = fact
+            else:
+                self._tell(fact)
+        if self._process.wait() != 0 or self.outcome is None:
+            self.error = self.error or f"it ended with status {self._process.returncode}; see {self._log.name}"
+        self._log.close()
