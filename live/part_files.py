@@ -17,8 +17,10 @@ UNREADABLE = (OSError, KeyError, ValueError, RuntimeError)
 """What reading a damaged file may raise."""
 FACTS = "series.json"
 _SCAN = re.compile(r"scan_(\d+)\.h5")
-_SOLIDS = {"volume": "edge_energy", "topography": "iso_energy"}
+_SOLIDS = {"slices": "z/edge_energy", "volume": "edge_energy", "topography": "iso_energy"}
 """Parts of the 3D analysis, each with a dataset that it must have."""
+_MOVING = ("slices",)
+"""Those that are replaced time and again: the index shows them by name."""
 
 
 class PartFiles:
@@ -51,7 +53,7 @@ class PartFiles:
         return usable
 
     def solids(self) -> dict[str, Path]:
-        """3D results, "volume" and "topography"."""
+        """3D results: "slices", "volume" and "topography"."""
         paths = {name: self.folder / f"{name}.h5" for name in _SOLIDS}
         return {name: path for name, path in paths.items() if path.exists() and self._once(path, _solid)}
 
@@ -62,7 +64,7 @@ class PartFiles:
 
     def stamp(self) -> str:
         """Changes with every part; empty if there is none."""
-        names = {FACTS, *(f"{name}.h5" for name in _SOLIDS)}
+        names = {FACTS, *(f"{name}.h5" for name in _SOLIDS if name not in _MOVING)}
         found = sorted(path for path in self._all() if path.name in names or _SCAN.fullmatch(path.name))
         text = repr([(path.name, _state(path)) for path in found])
         return hashlib.sha256(text.encode()).hexdigest() if found else ""

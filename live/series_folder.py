@@ -20,6 +20,7 @@ from redoxscope.live.nexus import open_read
 from redoxscope.live.part_files import FACTS, UNREADABLE, PartFiles
 from redoxscope.live.series_index import STAMP, write_index
 from redoxscope.live.series_parts import ScanPart, ScanRecord, SeriesFacts, read_scan, write_scan
+from redoxscope.live.slice_file import Slice, write_slices
 from redoxscope.live.series_solids import is_finished, show_slabs, unit_of_length, write_topography, write_volume
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class SeriesFolder:
 
     @property
     def solids(self) -> dict[str, Path]:
-        """The files of the 3D results that there are, "volume" and "topography"."""
+        """The files of the 3D results that there are: "slices", "volume" and "topography"."""
         return self._parts.solids()
 
     @property
@@ -162,6 +163,14 @@ class SeriesFolder:
     def set_slabs(self, slabs: Sequence[Path], rows: Sequence[int], width: int, voxel_size: float | None) -> None:
         """Show the volume that is being made: `slabs` are the files of so many rows each, there or yet to come."""
         self._set_solid("volume", lambda path: show_slabs(path, slabs, rows, width, voxel_size))
+
+    def set_slices(self, slices: Sequence[Slice], energies: int, version: int) -> None:
+        """Replace the slices that show a 3D scan in progress, or what became of it."""
+        new = "slices" not in self.solids
+        with replacing(self.path / "slices.h5") as path:
+            write_slices(path, slices, energies, version)
+        if new:
+            self.rebuild_index()
 
     def set_topography(self, topography: Topography) -> None:
         """Store the front's topography; its unit of length is that of the volume stored before it, else µm."""

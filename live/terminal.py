@@ -121,7 +121,8 @@ class Terminal(Observer):
     def stopped(self, monitor: Monitor, kept: bool, error: str | None) -> None:
         """Say what is stored where."""
         for folder in monitor.touched.values():
-            solids = " and ".join(folder.solids) or "no 3D result"
+            there = [name for name in folder.solids if name != "slices"]
+            solids = " and ".join(there) or "no 3D result"
             state = f"{folder.scan_count} scans, {solids}"
             if folder.current() is not None:
                 state += ", and the provisional map of the scan in progress"

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 _PARTS = {
     "scan": ("series.h5", "/entry/scan"),
     "volume": ("volume.h5", "/"),
+    "slices": ("slices.h5", "/"),
     "topography": ("topography.h5", "/"),
     "provenance": ("series.h5", "/entry/provenance"),
     "current": ("current.h5", "/"),

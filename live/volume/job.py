@@ -26,6 +26,8 @@ from redoxscope.live.volume.tomograms import TomogramFiles
 _LOOK = 0.3
 """Seconds between two looks into the journals."""
 _KEY = "inputs.json"
+_FINAL = 1 << 20
+"""Version of the slices that no others follow."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def _finish(job: VolumeJob, profile: Profile, gatherer: Gatherer, journals: list
     from redoxscope.live.series_folder import SeriesFolder
     from redoxscope.live.volume.assembly import assembled
     from redoxscope.live.volume.plan_file import load_plan, save_plan
+    from redoxscope.live.volume.slices import final_slices
 
     files = gatherer.files
     energies = np.array(files.energies)
@@ -130,6 +133,7 @@ def _finish(job: VolumeJob, profile: Profile, gatherer: Gatherer, journals: list
         say(stage="slabs", fraction=0.0)
         make_slabs(scratch, len(slabs), executor, lambda done: say(stage="reconstruct", fraction=done / len(slabs)))
     volume, *others = assembled(plan, slabs, scratch)
+    folder.set_slices(final_slices(volume), int(np.isfinite(plan.shifts[:, 0, 0]).sum()), _FINAL)
     folder.set_volume(volume, pixel, uids, {p.edge.name: v for p, v in zip(plan.edges[1:], others, strict=True)})
     say(stage="stored", fraction=1.0)
     say(stage="topography", fraction=0.0)

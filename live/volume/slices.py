@@ -1,17 +1,128 @@
-"""Three orthogonal slices of the edge energy while a 3D scan goes on."""
+"""Three orthogonal slices of the edge energy while a 3D scan goes on.
 
+Each energy's slices are reconstructed as its projections are in. They are the frames of an `EdgeMap` whose pixels are
+the voxels of the slices: what it knows of provisional edge energies holds for voxels as for pixels.
+"""
+
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+from skimage.filters import threshold_otsu
+
+from redoxscope.analysis.cross_sections import slices
+from redoxscope.analysis.drift import DriftTracker
+from redoxscope.analysis.edge_map import PROVISIONAL, EdgeMap, Map
+from redoxscope.analysis.row_warp import warp_rows
+from redoxscope.analysis.tomography import fill_missing
+from redoxscope.analysis.volume import EdgeVolume
 from redoxscope.live.profile import Profile
+from redoxscope.live.series_folder import SeriesFolder
+from redoxscope.live.slice_file import Slice
 from redoxscope.live.volume.gather import Gatherer
+
+FILTER = "hann"
+_BETWEEN = 1e-3
+"""eV: so far from round numbers are the energies that stand for those not announced."""
+_EMPTY = 0.2
+"""A voxel with less than this part of the particle's absorbance is empty."""
 
 
 class LiveSlices:
-    """None yet."""
+    """The slices through the middle of the volume.
+
+    Parameters
+    ----------
+    profile : of the beamline
+    gatherer : has the projections
+    folder : of the series, takes the slices
+    """
 
     def __init__(self, profile: Profile, gatherer: Gatherer, folder: Path) -> None:
-        self.count = 0
+        self.tracker: DriftTracker | None = None
+        """Where the projections of the energies so far stand."""
+        self.order: list[float] = []
+        """The energies (eV) as they were placed."""
+        self._edge = replace(profile.xanes_edge(), min_jump=1e-12)
+        self._profile = profile
+        self._gatherer = gatherer
+        self._folder = SeriesFolder(folder)
+        self._planes: dict[float, list[NDArray[np.float32]]] = {}
+        self._version = 0
 
     def add(self, energy: float) -> bool:
-        """None yet."""
-        return False
+        """The projections of an energy (eV) are on file; whether there is something new to see."""
+        angles = self._gatherer.files.angles
+        if self.tracker is None or self.tracker.angles.shape != angles.shape:
+            self.tracker, self.order, self._planes = DriftTracker(angles), [], {}
+        projections = fill_missing(np.asarray(self._gatherer.files[energy]))
+        first = self.order[0] if self.order else energy
+        scale = self._profile.magnification(energy, first, tomogram=True)
+        placed = self.tracker.place(projections, scale)
+        self.order.append(energy)
+        if not np.isfinite(placed.shifts).all():
+            return False
+        height = projections.shape[1]
+        still = np.empty_like(projections)
+        # Placed frames have the axis in the middle.
+        warp_rows(projections, 0, height, 0, placed.shifts, scale, still)
+        self._planes[energy] = list(slices(still, angles, filter_name=FILTER))
+        found = self._map()
+        if found is None or not (found.state >= PROVISIONAL).any():
+            return False
+        self._store(found)
+        return True
+
+    def _map(self) -> Map | None:
+        """Edge energies of all voxels of the slices, one after the other; None before there are enough energies."""
+        announced = sorted(self._gatherer.announced | set(self._planes))
+        if len(announced) == len(self._planes):
+            # A run for each energy: others may come, anywhere.
+            windows = (self._edge.pre, self._edge.search, self._edge.post)
+            announced += [float(e) for low, high in windows for e in np.linspace(low, high, 5)[1:-1] + _BETWEEN]
+        energies = np.array(announced)
+        try:
+            self._edge.check(energies)
+        except ValueError:
+            return None
+        voxels = {energy: np.concatenate([p.ravel() for p in planes]) for energy, planes in self._planes.items()}
+        total = np.mean(list(voxels.values()), axis=0)
+        empty = total < _EMPTY * np.percentile(total, 99)
+        scan = EdgeMap(energies, (total.size,), self._edge)
+        for energy, values in voxels.items():
+            scan.update(announced.index(energy), values, float(np.var(values[empty])))
+        found = scan.result(subspace=self._profile.edge.subspace)
+        jump = np.where(np.isfinite(found.jump), found.jump, 0)
+        # The particle is where the jump is about that of most of it; what is left of the noise is not.
+        gone = (jump < threshold_otsu(jump)) | ~np.isfinite(found.edge_energy)
+        nothing = np.float32(np.nan)
+        return replace(
+            found,
+            edge_energy=np.where(gone, nothing, found.edge_energy),
+            sigma=np.where(gone, nothing, found.sigma),
+            state=np.where(gone, 0, found.state).astype(np.uint8),
+        )
+
+    def _store(self, found: Map) -> None:
+        planes = next(iter(self._planes.values()))
+        ends = np.cumsum([plane.size for plane in planes])[:-1]
+        values = [np.split(a, ends) for a in (found.edge_energy, found.sigma, found.jump, found.state)]
+        rows, width = planes[1].shape[0], planes[0].shape[0]
+        middle = (round((rows - 1) / 2), (width - 1) / 2, (width - 1) / 2)
+        cut = [
+            Slice(at, *(part[i].reshape(plane.shape) for part in values))
+            for i, (at, plane) in enumerate(zip(middle, planes, strict=True))
+        ]
+        self._version += 1
+        self._folder.set_slices(cut, len(self._planes), self._version)
+
+
+def final_slices(volume: EdgeVolume) -> list[Slice]:
+    """The same slices of a volume that is done."""
+    out = []
+    for axis, size in enumerate(volume.edge_energy.shape):
+        at = (size - 1) // 2
+        energy, sigma, jump = (np.take(a, at, axis=axis) for a in (volume.edge_energy, volume.sigma, volume.jump))
+        out.append(Slice(float(at), energy, sigma, jump, np.where(np.isfinite(energy), 2, 0).astype(np.uint8)))
+    return out
