@@ -1,20 +1,41 @@
 """The rotation axis, from the projections themselves."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage, optimize
+from scipy import ndimage
 
-from redoxscope.analysis.tomography import fill_missing
+from redoxscope.analysis.frame_shifts import Frames, bin_factor, coarse_frames, find_shifts
+from redoxscope.analysis.mass_centre import mass_centres, sinusoid
+from redoxscope.analysis.reprojection import align_angles
 
 Floats = NDArray[np.floating]
+_FEW = 5
+"""Half-turn pairs; with less, jitter of single projections is averaged by reprojection."""
+_MOST_PAIRS = 64
+_LEAST_OVERLAP = 0.15
+"""Part of the view that is seen from both sides, at least."""
+
+
+@dataclass(frozen=True)
+class HalfTurns:
+    """Projections and the mirrored ones half a turn later, between angles where need be."""
+
+    frames: Frames
+    """(pair, row, col)"""
+    mirrored: Frames
+    """(pair, row, col): equals `frames` shifted by twice the axis offset."""
 
 
 def rotation_axis(projections: Floats, angles: ArrayLike) -> tuple[float, float]:
     """Offset of the rotation axis from the detector's centre column, and how far to trust it.
 
-    The centre of mass of the projections follows u_axis + a·cosθ + b·sinθ (the first Helgason-Ludwig condition), if
-    the object is inside the view at all angles. Where mass is lost at the sides, the pairs of projections half a
-    turn apart decide: one mirrored is the other, shifted by twice the offset.
+    The centre of mass of the projections follows u_axis + a·cosθ + b·sinθ, if the object is inside the view at all
+    angles; with jitter between the angles, which cannot be told from an axis elsewhere but by its average, nothing
+    does better (over half a turn of n angles it errs by 2.3/√n of the jitter, over a full one by 1/√n). Where mass is
+    lost at the sides, projections half a turn apart decide: one mirrored is the other, shifted by twice the offset.
+    Few such pairs (half a turn) are helped by reprojection.
 
     Parameters
     ----------
@@ -24,8 +45,9 @@ def rotation_axis(projections: Floats, angles: ArrayLike) -> tuple[float, float]
     Returns
     -------
     offset : px, axis minus (W - 1)/2
-    quality : 0 to 1; correlation between projections half a turn apart about this axis, or, without such a pair, the
-        share of the centre of mass' motion that the sinusoid explains. Below about 0.9 look at the sample's stage.
+    quality : 0 to 1; median correlation between projections half a turn apart, mirrored about this axis, or, without
+        such a pair, the share of the centre of mass' motion that the sinusoid explains. Below about 0.9 look at the
+        sample's stage.
 
     Raises
     ------
@@ -35,80 +57,108 @@ def rotation_axis(projections: Floats, angles: ArrayLike) -> tuple[float, float]
     theta = np.asarray(angles, dtype=np.float64)
     if projections.ndim != 3 or theta.shape != projections.shape[:1]:
         raise ValueError(f"projections {projections.shape} for {theta.size} angles: (angle, row, col) is needed")
+    factor = bin_factor(projections.shape)
+    frames, known = coarse_frames(projections, factor)
+    frames, theta = frames[known], theta[known]
     if np.unique(np.round(np.mod(theta, 360.0), 6)).size < 3:
         raise ValueError(f"the rotation axis cannot be found from {theta.size} angles: at least 3 are needed")
-    frames = fill_missing(projections)
-    inside, sinusoid, explained = _centre_of_mass(frames, theta)
-    pairs = _half_turn_pairs(theta)
-    if not pairs:
-        return sinusoid, explained if inside else 0.0
-    offset = sinusoid if inside else _mirror_offset(frames, pairs)
-    return offset, _mirror_quality(frames, pairs, offset)
-
-
-def _centre_of_mass(frames: Floats, theta: Floats) -> tuple[bool, float, float]:
-    """Whether the object is inside the view, the axis offset by the sinusoid, and the share explained."""
-    width = frames.shape[2]
-    profiles = frames.sum(axis=1, dtype=np.float64)
-    border = max(1, width // 32)
-    sides = np.concatenate([profiles[:, :border], profiles[:, -border:]], axis=1)
-    profiles = profiles - np.median(sides)
-    mass = profiles.sum(axis=1)
-    if not np.median(mass) > 0:
+    mass = mass_centres(frames)
+    if not np.isfinite(mass.centre).any():
         raise ValueError("the projections hold no absorbance above their borders: no rotation axis can be found")
-    peak = profiles.max()
-    lost = max(abs(profiles[:, :border].mean(axis=1)).max(), abs(profiles[:, -border:].mean(axis=1)).max()) / peak
-    inside = bool(lost < 0.1 and np.std(mass) < 0.05 * np.mean(mass))
-    column = np.arange(width) - (width - 1) / 2
-    centre = profiles @ column / np.where(mass > 0.2 * np.median(mass), mass, np.nan)
-    good = np.isfinite(centre)
-    t = np.deg2rad(theta[good])
-    design = np.stack([np.ones_like(t), np.cos(t), np.sin(t)], axis=1)
-    # Robust against single bad frames; a circle of zero radius is explained as well as any.
-    fit = optimize.least_squares(lambda p: design @ p - centre[good], [0.0, 0, 0], loss="soft_l1", f_scale=0.5)
-    spread = np.mean((design @ fit.x - centre[good]) ** 2)
-    explained = 1.0 - spread / (np.var(centre[good]) + 0.25)
-    return inside, float(fit.x[0]), float(np.clip(explained, 0.0, 1.0))
+    pairs = half_turns(frames, theta)
+    if mass.inside[1]:
+        fitted, _ = sinusoid(theta, mass.centre[:, 1])
+        offset = float(fitted[0])
+        spread = np.nanvar(mass.centre[:, 1] - _wave(theta, fitted))
+        quality = 1.0 - spread / (np.nanvar(mass.centre[:, 1]) + 0.25 / factor**2)
+        if len(pairs.frames):
+            quality = mirror(pairs, offset)[1]
+    elif len(pairs.frames):
+        offset, quality = mirror(pairs, coarse_mirror(pairs))
+        if len(pairs.frames) < _FEW:
+            rest = align_angles(frames, theta, offset, rounds=6)
+            good = rest.quality > 0.5
+            offset += float(sinusoid(theta, np.where(good, rest.shifts[:, 1], np.nan))[0][0]) if good.any() else 0.0
+    else:
+        offset, quality = float(sinusoid(theta, mass.centre[:, 1])[0][0]), 0.0
+    width = projections.shape[2]
+    # The coarse frames' centre is not that of the full ones if some columns are left over.
+    shift = 0.5 * (frames.shape[2] * factor - width)
+    return offset * factor + shift, float(np.clip(quality, 0.0, 1.0))
 
 
-def _half_turn_pairs(theta: Floats) -> list[tuple[int, int]]:
-    """Pairs of projections half a turn apart, to a quarter of a step (at least 0.05°)."""
-    steps = np.diff(np.unique(np.mod(theta, 360.0)))
-    slack = max(0.05, 0.25 * float(np.median(steps)))
-    distance = abs(np.mod(theta[None, :] - theta[:, None], 360.0) - 180.0)
-    return [(int(i), int(j)) for i, j in zip(*np.nonzero(distance < slack), strict=True) if i < j]
+def half_turns(frames: Frames, theta: Floats) -> HalfTurns:
+    """Pairs of frames (angle, row, col) half a turn apart, angles in degrees.
+
+    The later frame is interpolated between its neighbours in angle, or continued from the last two by up to a step
+    and a half: 0°, 1° … 179° has its pairs, too.
+    """
+    turned = np.mod(theta, 360.0)
+    order = np.argsort(turned, kind="stable")
+    ascending = turned[order]
+    step = float(np.median(np.diff(np.unique(np.round(ascending, 6)))))
+    first, second = [], []
+    for i in range(theta.size):
+        weights = _between(ascending, float(np.mod(turned[i] + 180.0, 360.0)), step)
+        if weights is not None:
+            first.append(i)
+            second.append([(order[j], w) for j, w in weights])
+    if len(first) > _MOST_PAIRS:
+        pick = np.linspace(0, len(first) - 1, _MOST_PAIRS).astype(int)
+        first, second = [first[p] for p in pick], [second[p] for p in pick]
+    mirrored = np.zeros((len(first), *frames.shape[1:]), dtype=np.float32)
+    for out, parts in zip(mirrored, second, strict=True):
+        for j, w in parts:
+            out += np.float32(w) * frames[j, :, ::-1]
+    return HalfTurns(frames[first], mirrored)
 
 
-def _mirror_mismatch(frames: Floats, pairs: list[tuple[int, int]], offset: float) -> float:
-    """1 - correlation of one projection with the mirrored other about the axis, over the columns both cover."""
-    width = frames.shape[2]
-    column = np.arange(width, dtype=np.float64)
-    mirrored = (width - 1) + 2 * offset - column
-    both = np.flatnonzero((mirrored >= 0) & (mirrored <= width - 1))
-    if both.size < width // 4:
-        return 1.0
-    total = 0.0
-    for i, j in pairs:
-        a = frames[i][:, both]
-        rows = np.arange(a.shape[0], dtype=np.float64)
-        b = ndimage.map_coordinates(frames[j], np.meshgrid(rows, mirrored[both], indexing="ij"), order=3)
-        total += float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
-    return 1.0 - total / len(pairs)
+def _between(ascending: Floats, target: float, step: float) -> list[tuple[int, float]] | None:
+    """Numbers and weights of the angles between which, or just beyond which, the target lies."""
+    n = ascending.size
+    after = int(np.searchsorted(ascending, target))
+    low, high = (after - 1) % n, after % n
+    to_low, to_high = float(np.mod(target - ascending[low], 360.0)), float(np.mod(ascending[high] - target, 360.0))
+    if min(to_low, to_high) < 0.01 * step:
+        return [(low if to_low < to_high else high, 1.0)]
+    if to_low + to_high < 3 * step:
+        return [(low, to_high / (to_low + to_high)), (high, to_low / (to_low + to_high))]
+    for near, far, distance in ((low, (low - 1) % n, to_low), (high, (high + 1) % n, to_high)):
+        gap = abs(float(ascending[near] - ascending[far]))
+        if distance < 1.5 * step and 0 < gap < 3 * step:
+            return [(near, 1 + distance / gap), (far, -distance / gap)]
+    return None
 
 
-def _mirror_offset(frames: Floats, pairs: list[tuple[int, int]]) -> float:
-    """Axis offset that makes the pairs mirror images; coarse search over the view, then to 0.001 px."""
-    few = pairs[:: max(1, len(pairs) // 8)]
-    reach = frames.shape[2] // 3
-    coarse = np.arange(-reach, reach + 0.5, 0.5)
-    best = float(coarse[int(np.argmin([_mirror_mismatch(frames, few, c) for c in coarse]))])
-    found = optimize.minimize_scalar(
-        lambda c: _mirror_mismatch(frames, few, c), bounds=(best - 0.5, best + 0.5), method="bounded",
-        options={"xatol": 1e-3},
-    )  # fmt: skip
-    return float(found.x)
+def coarse_mirror(pairs: HalfTurns) -> float:
+    """Offset (px) at which the pairs' fine structure is most alike, over all offsets that leave some overlap."""
+    fine = [ndimage.gaussian_filter(f, (0, 0.7, 0.7)) - ndimage.gaussian_filter(f, (0, 4, 4)) for f in
+            (pairs.frames[:: max(1, len(pairs.frames) // 12)], pairs.mirrored[:: max(1, len(pairs.frames) // 12)])]  # fmt: skip
+    width = fine[0].shape[2]
+    reach = int((1 - _LEAST_OVERLAP) * width)
+    likeness = np.full(2 * reach + 1, -1.0)
+    for k in range(-reach, reach + 1):
+        a = fine[0][:, :, max(0, k) : width + min(0, k)].ravel()
+        b = fine[1][:, :, max(0, -k) : width + min(0, -k)].ravel()
+        scale = float(np.linalg.norm(a) * np.linalg.norm(b))
+        # A narrow overlap is alike by chance more easily.
+        likeness[k + reach] = float(a @ b) / scale * np.sqrt(1 - abs(k) / width) if scale > 0 else -1.0
+    return 0.5 * (int(np.argmax(likeness)) - reach)
 
 
-def _mirror_quality(frames: Floats, pairs: list[tuple[int, int]], offset: float) -> float:
-    few = pairs[:: max(1, len(pairs) // 8)]
-    return float(np.clip(1.0 - _mirror_mismatch(frames, few, offset), 0.0, 1.0))
+def mirror(pairs: HalfTurns, offset: float) -> tuple[float, float]:
+    """Refined offset (px), the mean over the pairs, and their median correlation."""
+    start = np.tile([0.0, 2 * offset], (len(pairs.frames), 1))
+    found = find_shifts(pairs.frames, pairs.mirrored[None], start)
+    good = np.isfinite(found.sigma) & (found.quality > 0.3)
+    if not good.any():
+        return offset, 0.0
+    across = found.shifts[good, 1] / 2
+    middle = float(np.median(across))
+    usual = max(3 * 1.4826 * float(np.median(abs(across - middle))), 0.25)
+    return float(across[abs(across - middle) <= usual].mean()), float(np.median(found.quality))
+
+
+def _wave(theta: Floats, fitted: Floats) -> Floats:
+    angle = np.deg2rad(theta)
+    return np.asarray(fitted[0] + fitted[1] * np.cos(angle) + fitted[2] * np.sin(angle))
