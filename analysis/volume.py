@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from redoxscope.analysis.folding import Tomograms
+from redoxscope.analysis.gauge import Alignment
 from redoxscope.analysis.volume_plan import (
     EdgePlan,
     Progress,
@@ -70,14 +71,8 @@ class EdgeVolume:
     """A voxel is of the particle if its jump is larger."""
     components: int
     """K, the number of spectra that the projections were folded into."""
-    axis_offset: float
-    """px, rotation axis minus the detector's centre column."""
-    axis_quality: float
-    """0 to 1, see `rotation_axis`."""
-    shifts: NDArray[np.float64]
-    """(energy, 2) px (dy, dx) relative to the first energy; NaN for an energy without data."""
-    shift_quality: NDArray[np.float64]
-    """(energy,) 0 to 1, see `align_energies`."""
+    alignment: Alignment
+    """Where every projection stood, and the rotation axis."""
     strange_rows: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     """(z,) whose spectra the basis did not describe: there each energy was reconstructed; empty if none were."""
 
@@ -136,10 +131,7 @@ def edge_volume(
         jump,
         main.threshold,
         len(main.basis),
-        plan.axis_offset,
-        plan.axis_quality,
-        mean_shifts(plan),
-        plan.shift_quality,
+        plan.alignment,
         strange,
     )
 
@@ -177,11 +169,6 @@ def remove_specks(edge_energy: NDArray[np.float32], sigma: NDArray[np.float32]) 
     """Make NaN, in place, the islands of a volume that are too small to be a particle."""
     small = specks(np.isfinite(edge_energy))
     edge_energy[small] = sigma[small] = np.nan
-
-
-def mean_shifts(plan: VolumePlan) -> NDArray[np.float64]:
-    """(energy, 2) px: the drift of each energy, its angles' mean."""
-    return np.asarray(plan.shifts.mean(axis=1))
 
 
 def _evaluate_unfolded(

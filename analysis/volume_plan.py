@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from redoxscope.analysis.alignment import align_energies
+from redoxscope.analysis.drift import DriftTracker
 from redoxscope.analysis.folding import (
     MOST_COMPONENTS,
     Tomograms,
@@ -18,7 +18,7 @@ from redoxscope.analysis.folding import (
     seen_rows,
     strangeness,
 )
-from redoxscope.analysis.rotation_axis import rotation_axis
+from redoxscope.analysis.gauge import Alignment
 from redoxscope.analysis.tomography import reconstruct
 from redoxscope.analysis.voxels import VoxelEstimator, survey
 from redoxscope.analysis.xanes import Edge
@@ -26,8 +26,6 @@ from redoxscope.analysis.xanes import Edge
 Floats = NDArray[np.floating]
 Progress = Callable[[str, float], None]
 
-_AXIS_ENERGIES = 12
-"""Energies that the rotation axis is found from; more add time, not accuracy."""
 _SCOUT_BLOCKS, _SCOUT_ROWS = 4, 6
 """Rows that the threshold and the noise are found from, in blocks."""
 
@@ -60,16 +58,10 @@ class VolumePlan:
     """(energy,) eV"""
     angles: NDArray[np.float64]
     """(angle,) degrees"""
-    shifts: NDArray[np.float64]
-    """(energy, angle, 2) px (dy, dx) relative to the first energy; NaN for an energy without data"""
-    shift_quality: NDArray[np.float64]
-    """(energy,) 0 to 1, see `align_energies`; 0 for an energy without data"""
+    alignment: Alignment
+    """where every projection stands, and the rotation axis"""
     scales: NDArray[np.float64]
-    """(energy,) magnification relative to the first energy with data"""
-    axis_offset: float
-    """px, rotation axis minus the detector's centre column"""
-    axis_quality: float
-    """0 to 1, see `rotation_axis`"""
+    """(energy,) magnification relative to that energy which the alignment is relative to"""
     filter_name: str
     edges: tuple[EdgePlan, ...]
     """The main one first."""
@@ -85,10 +77,12 @@ def plan_volume(
     filter_name: str = "hann",
     subspace: bool = True,
     progress: Progress | None = None,
+    alignment: Alignment | None = None,
 ) -> VolumePlan:
     """Find what concerns all projections; parameters and errors as of `edge_volume`, for several edges, main one first.
 
-    An edge after the first whose windows are not covered is left out.
+    An edge after the first whose windows are not covered is left out. An alignment that was found while the scan went
+    on is taken as it is.
     """
     tell = progress or (lambda stage, fraction: None)
     every = np.asarray(energies, dtype=np.float64)
@@ -97,25 +91,15 @@ def plan_volume(
         raise ValueError(f"{len(projections)} tomograms for {every.size} energies: one per energy is needed")
     used = np.array([i for i, p in enumerate(projections) if np.isfinite(p).any()], dtype=int)
     edges[0].check(every[used])
-    given = [projections[i] for i in used]
     factors = np.ones(every.size) if scales is None else np.asarray(scales, dtype=np.float64)
-    factors = factors / factors[used[0]]
-
-    tell("align", 0.0)
-    aligned = align_energies(given, scales=factors[used])
-    shifts = np.full((every.size, theta.size, 2), np.nan)
-    shifts[used] = aligned.shifts[:, None, :]
-    quality = np.zeros(every.size)
-    quality[used] = aligned.quality
+    if alignment is None:
+        tracker = DriftTracker(theta)
+        for number, (tomogram, scale) in enumerate(zip(projections, factors, strict=True)):
+            tracker.place(np.asarray(tomogram), float(scale))
+            tell("align", number / every.size)
+        alignment = tracker.finish(projections)
     tell("align", 1.0)
-    mean = np.zeros(given[0].shape, dtype=np.float32)
-    few = used[:: max(1, used.size // _AXIS_ENERGIES)]
-    some = [projections[i] for i in few]
-    for part, frames in aligned_rows(some, slice(0, mean.shape[1]), shifts[few], factors[few]):
-        mean[part] = frames.mean(axis=0)
-        tell("axis", part.stop / theta.size)
-    offset, axis_quality = rotation_axis(mean, theta)
-    plan = VolumePlan(every, theta, shifts, quality, factors, offset, axis_quality, filter_name, ())
+    plan = VolumePlan(every, theta, alignment, factors, filter_name, ())
     chosen = _covered(edges, every[used])
     found = []
     for edge in chosen:
@@ -144,7 +128,7 @@ def _plan_edge(
     given = [projections[i] for i in used]
     basis: NDArray[np.float64] = np.eye(used.size)
     if subspace and used.size > MOST_COMPONENTS:
-        basis = learn_basis(given, plan.shifts[used], plan.scales[used]).astype(np.float64)
+        basis = learn_basis(given, plan.alignment.shifts[used], plan.scales[used]).astype(np.float64)
     found = EdgePlan(edge, used, basis)
     rows = given[0].shape[1]
     # Each energy of many rows would fill the memory; their noise does not differ.
@@ -169,7 +153,7 @@ def folded_rows(
 ) -> tuple[NDArray[np.float32], bool]:
     """Coefficients (K, angle, row, col), and whether there are spectra that they do not describe."""
     given = [projections[i] for i in edge.used]
-    shifts, scales = plan.shifts[edge.used], plan.scales[edge.used]
+    shifts, scales = plan.alignment.shifts[edge.used], plan.scales[edge.used]
     angles, height, width = given[0].shape
     weights = fold_weights(edge.basis, seen_rows(shifts, scales, height)[rows])
     out = np.empty((len(edge.basis), angles, rows.stop - rows.start, width), dtype=np.float32)
@@ -183,14 +167,18 @@ def folded_rows(
 
 def slices_of(coefficients: NDArray[np.float32], plan: VolumePlan, threads: int) -> NDArray[np.float32]:
     """(K, row, y, x) slices of folded projections (K, angle, row, col)."""
-    return reconstruct(coefficients, plan.angles, plan.axis_offset, filter_name=plan.filter_name, threads=threads)
+    return reconstruct(
+        coefficients, plan.angles, plan.alignment.axis_offset, filter_name=plan.filter_name, threads=threads
+    )
 
 
 def visible_voxels(plan: VolumePlan, edge: EdgePlan, shape: tuple[int, ...], rows: slice) -> NDArray[np.bool_]:
     """(row, y, x) which voxels of some rows are in view at all angles and enough energies."""
     _, height, width = shape
     across = np.arange(width) - (width - 1) / 2
-    circle = np.hypot(across[:, None], across) <= width / 2 - abs(plan.axis_offset)
-    weights = fold_weights(edge.basis, seen_rows(plan.shifts[edge.used], plan.scales[edge.used], height)[rows])
+    circle = np.hypot(across[:, None], across) <= width / 2 - abs(plan.alignment.axis_offset)
+    weights = fold_weights(
+        edge.basis, seen_rows(plan.alignment.shifts[edge.used], plan.scales[edge.used], height)[rows]
+    )
     known = np.abs(weights).max(axis=(1, 2)) > 0
     return np.asarray(known[:, None, None] & circle)

@@ -84,12 +84,17 @@ def _put_volume(path: Path, group: h5py.Group, volume: EdgeVolume) -> None:
 
 
 def _facts(volume: EdgeVolume, voxel_size: float | None) -> list[tuple[str, ArrayLike, Quantity]]:
+    found = volume.alignment
+    quality = Quantity("f8", "1", "quality of each projection's shift, 0 to 1; 0 where interpolated")
     return [
         ("voxel_size", voxel_size or 1.0, _voxel(voxel_size)),
-        ("axis_offset", volume.axis_offset, Quantity("f8", "px", "rotation axis minus the detector's centre column")),
-        ("axis_quality", volume.axis_quality, Quantity("f8", "1", "quality of the rotation axis, 0 to 1")),
-        ("shift", volume.shifts, Quantity("f8", "px", "shift (dy, dx) of each energy relative to the first")),
-        ("shift_quality", volume.shift_quality, CURVES["shift_quality"]),
+        ("axis_offset", found.axis_offset, Quantity("f8", "px", "rotation axis minus the detector's centre column")),
+        ("axis_quality", found.axis_quality, Quantity("f8", "1", "quality of the rotation axis, 0 to 1")),
+        ("shift", found.drift, Quantity("f8", "px", "shift (dy, dx) of each energy relative to the first")),
+        ("shift_quality", np.median(found.quality, axis=1), CURVES["shift_quality"]),
+        ("jitter", found.jitter, Quantity("f8", "px", "rms (dy, dx) of an energy's projections about its shift")),
+        ("projection_shift", found.shifts, Quantity("f8", "px", "shift (dy, dx) of each projection, (energy, angle)")),
+        ("projection_quality", found.quality, quality),
     ]
 
 

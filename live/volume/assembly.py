@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from redoxscope.analysis.volume import EdgeVolume, mean_shifts
+from redoxscope.analysis.volume import EdgeVolume
 from redoxscope.analysis.volume_plan import VolumePlan
 from redoxscope.analysis.voxels import specks
 from redoxscope.live.nexus import open_read
@@ -44,10 +44,7 @@ def _volume(plan: VolumePlan, slabs: Sequence[Path], scratch: Path, number: int)
         jump,
         edge.threshold,
         len(edge.basis),
-        plan.axis_offset,
-        plan.axis_quality,
-        mean_shifts(plan),
-        plan.shift_quality,
+        plan.alignment,
         np.concatenate(strange),
     )
 

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from redoxscope.live.profile import Profile
 from redoxscope.live.volume.gather import Gatherer
 from redoxscope.live.volume.slabs import PLAN, TOMOGRAMS, make_slabs, slab_path, workers
+from redoxscope.live.volume.slices import LiveSlices, final_slices
 from redoxscope.live.volume.tomograms import TomogramFiles
 
 _LOOK = 0.3
@@ -73,17 +75,15 @@ def run(parent: _Parent) -> None:
     scratch = folder / ".volume"
     files = TomogramFiles(scratch / TOMOGRAMS)
     gatherer = Gatherer(profile, files, _Once().warn)
-    journals = _follow(parent, gatherer, folder, profile)
+    slices = LiveSlices(profile, gatherer, folder)
+    journals = _follow(parent, gatherer, slices)
     gatherer.settle(lambda fraction: say(stage="read", fraction=fraction))
-    _finish(job, profile, gatherer, journals, scratch)
+    _finish(job, profile, gatherer, slices, journals, scratch)
     shutil.rmtree(scratch)
 
 
-def _follow(parent: _Parent, gatherer: Gatherer, folder: Path, profile: Profile) -> list[Path]:
+def _follow(parent: _Parent, gatherer: Gatherer, slices: LiveSlices) -> list[Path]:
     """Normalise what comes and show slices of it, until the scan is complete; returns its journals."""
-    from redoxscope.live.volume.slices import LiveSlices
-
-    slices = LiveSlices(profile, gatherer, folder)
     journals: list[Path] = []
     while True:
         said = parent.next(_LOOK)
@@ -98,14 +98,15 @@ def _follow(parent: _Parent, gatherer: Gatherer, folder: Path, profile: Profile)
                 say(stage="slices", energies=slices.count)
 
 
-def _finish(job: VolumeJob, profile: Profile, gatherer: Gatherer, journals: list[Path], scratch: Path) -> None:
+def _finish(
+    job: VolumeJob, profile: Profile, gatherer: Gatherer, slices: LiveSlices, journals: list[Path], scratch: Path
+) -> None:
     from redoxscope.analysis.topography import topography
     from redoxscope.analysis.volume import slab_rows
     from redoxscope.analysis.volume_plan import plan_volume
     from redoxscope.live.series_folder import SeriesFolder
     from redoxscope.live.volume.assembly import assembled
     from redoxscope.live.volume.plan_file import load_plan, save_plan
-    from redoxscope.live.volume.slices import final_slices
 
     files = gatherer.files
     energies = np.array(files.energies)
@@ -114,7 +115,8 @@ def _finish(job: VolumeJob, profile: Profile, gatherer: Gatherer, journals: list
     uids = [path.stem for path in journals]
     with workers(job.scheduler) as executor:
         if _is_new(scratch, files, job):
-            scales = [profile.magnification(float(e), float(energies[0]), tomogram=True) for e in energies]
+            known = slices.alignment()
+            alignment, scales = known or (None, _scales(profile, energies))
             plan = plan_volume(
                 files.all(),
                 energies,
@@ -123,6 +125,7 @@ def _finish(job: VolumeJob, profile: Profile, gatherer: Gatherer, journals: list
                 scales=scales,
                 subspace=profile.edge.subspace,
                 progress=lambda stage, fraction: say(stage=stage, fraction=fraction),
+                alignment=alignment,
             )
             save_plan(scratch / PLAN, plan)
         plan = load_plan(scratch / PLAN)
@@ -133,7 +136,7 @@ def _finish(job: VolumeJob, profile: Profile, gatherer: Gatherer, journals: list
         say(stage="slabs", fraction=0.0)
         make_slabs(scratch, len(slabs), executor, lambda done: say(stage="reconstruct", fraction=done / len(slabs)))
     volume, *others = assembled(plan, slabs, scratch)
-    folder.set_slices(final_slices(volume), int(np.isfinite(plan.shifts[:, 0, 0]).sum()), _FINAL)
+    folder.set_slices(final_slices(volume), int(np.isfinite(plan.alignment.drift[:, 0]).sum()), _FINAL)
     folder.set_volume(volume, pixel, uids, {p.edge.name: v for p, v in zip(plan.edges[1:], others, strict=True)})
     say(stage="stored", fraction=1.0)
     say(stage="topography", fraction=0.0)
@@ -141,10 +144,14 @@ def _finish(job: VolumeJob, profile: Profile, gatherer: Gatherer, journals: list
     say(
         done=True,
         voxels=int(np.isfinite(volume.edge_energy).sum()),
-        axis_offset=plan.axis_offset,
-        axis_quality=plan.axis_quality,
+        axis_offset=plan.alignment.axis_offset,
+        axis_quality=plan.alignment.axis_quality,
         **gatherer.counts(),
     )
+
+
+def _scales(profile: Profile, energies: NDArray[np.float64]) -> list[float]:
+    return [profile.magnification(float(e), float(energies[0]), tomogram=True) for e in energies]
 
 
 def _is_new(scratch: Path, files: TomogramFiles, job: VolumeJob) -> bool:

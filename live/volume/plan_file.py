@@ -7,17 +7,21 @@ from typing import Any
 
 import numpy as np
 
+from redoxscope.analysis.gauge import Alignment
 from redoxscope.analysis.volume_plan import EdgePlan, VolumePlan
 from redoxscope.analysis.xanes import Edge
 from redoxscope.live.atomic import replacing
 
-_ARRAYS = ("energies", "angles", "shifts", "shift_quality", "scales")
+_ARRAYS = ("energies", "angles", "scales")
+_ALIGNMENT = ("shifts", "quality", "drift", "jitter")
 
 
 def save_plan(path: Path, plan: VolumePlan) -> None:
     """Write a plan: numbers and text only."""
     arrays = {name: getattr(plan, name) for name in _ARRAYS}
-    facts = {name: getattr(plan, name) for name in ("axis_offset", "axis_quality", "filter_name")}
+    arrays |= {name: getattr(plan.alignment, name) for name in _ALIGNMENT}
+    facts = {name: getattr(plan.alignment, name) for name in ("axis_offset", "axis_quality")}
+    facts["filter_name"] = plan.filter_name
     edges = []
     for i, edge in enumerate(plan.edges):
         arrays |= {f"used_{i}": edge.used, f"basis_{i}": edge.basis, f"covariance_{i}": edge.covariance}
@@ -40,7 +44,11 @@ def load_plan(path: Path) -> VolumePlan:
             )
             for i, known in enumerate(facts.pop("edges"))
         )
-        return VolumePlan(**{name: file[name] for name in _ARRAYS}, **facts, edges=edges)
+        filter_name = facts.pop("filter_name")
+        alignment = Alignment(**{name: file[name] for name in _ALIGNMENT}, **facts)
+        return VolumePlan(
+            **{name: file[name] for name in _ARRAYS}, alignment=alignment, filter_name=filter_name, edges=edges
+        )
 
 
 def _edge(known: dict[str, Any]) -> Edge:

@@ -14,6 +14,7 @@ from skimage.filters import threshold_otsu
 from redoxscope.analysis.cross_sections import slices
 from redoxscope.analysis.drift import DriftTracker
 from redoxscope.analysis.edge_map import PROVISIONAL, EdgeMap, Map
+from redoxscope.analysis.gauge import Alignment
 from redoxscope.analysis.row_warp import warp_rows
 from redoxscope.analysis.tomography import fill_missing
 from redoxscope.analysis.volume import EdgeVolume
@@ -48,19 +49,26 @@ class LiveSlices:
         self._profile = profile
         self._gatherer = gatherer
         self._folder = SeriesFolder(folder)
+        self._scales: list[float] = []
         self._planes: dict[float, list[NDArray[np.float32]]] = {}
         self._version = 0
+
+    @property
+    def count(self) -> int:
+        """Energies in the slices."""
+        return len(self._planes)
 
     def add(self, energy: float) -> bool:
         """The projections of an energy (eV) are on file; whether there is something new to see."""
         angles = self._gatherer.files.angles
         if self.tracker is None or self.tracker.angles.shape != angles.shape:
-            self.tracker, self.order, self._planes = DriftTracker(angles), [], {}
+            self.tracker, self.order, self._scales, self._planes = DriftTracker(angles), [], [], {}
         projections = fill_missing(np.asarray(self._gatherer.files[energy]))
         first = self.order[0] if self.order else energy
         scale = self._profile.magnification(energy, first, tomogram=True)
         placed = self.tracker.place(projections, scale)
         self.order.append(energy)
+        self._scales.append(scale)
         if not np.isfinite(placed.shifts).all():
             return False
         height = projections.shape[1]
@@ -73,6 +81,16 @@ class LiveSlices:
             return False
         self._store(found)
         return True
+
+    def alignment(self) -> tuple[Alignment, list[float]] | None:
+        """Where the projections on file stand, and the magnifications; None if others were placed than are on file."""
+        files = self._gatherer.files
+        if self.tracker is None or sorted(self.order) != files.energies:
+            return None
+        found = self.tracker.finish([np.asarray(files[energy]) for energy in self.order])
+        ascending = np.argsort(self.order)
+        arrays = {name: getattr(found, name)[ascending] for name in ("shifts", "quality", "drift", "jitter")}
+        return replace(found, **arrays), [self._scales[i] for i in ascending]
 
     def _map(self) -> Map | None:
         """Edge energies of all voxels of the slices, one after the other; None before there are enough energies."""
@@ -107,13 +125,15 @@ class LiveSlices:
     def _store(self, found: Map) -> None:
         planes = next(iter(self._planes.values()))
         ends = np.cumsum([plane.size for plane in planes])[:-1]
-        values = [np.split(a, ends) for a in (found.edge_energy, found.sigma, found.jump, found.state)]
+        energies, sigmas, jumps, states = (
+            np.split(np.asarray(a), ends) for a in (found.edge_energy, found.sigma, found.jump, found.state)
+        )
         rows, width = planes[1].shape[0], planes[0].shape[0]
         middle = (round((rows - 1) / 2), (width - 1) / 2, (width - 1) / 2)
-        cut = [
-            Slice(at, *(part[i].reshape(plane.shape) for part in values))
-            for i, (at, plane) in enumerate(zip(middle, planes, strict=True))
-        ]
+        cut = []
+        for i, (at, plane) in enumerate(zip(middle, planes, strict=True)):
+            energy, sigma, jump = (part[i].reshape(plane.shape) for part in (energies, sigmas, jumps))
+            cut.append(Slice(at, energy, sigma, jump, states[i].reshape(plane.shape)))
         self._version += 1
         self._folder.set_slices(cut, len(self._planes), self._version)
 

@@ -64,9 +64,9 @@ def test_two_phases_are_told_apart(filter_name):
     assert np.isfinite(middle[:, distance < 14]).mean() > 0.98
     assert np.isnan(middle[:, distance > 17]).all()
     assert np.isnan(volume.edge_energy[0]).all()
-    assert volume.axis_offset == pytest.approx(1.7, abs=0.05)
-    assert np.abs(volume.shifts).max() < 0.05
-    assert {s for s, _ in stages} == {"align", "axis", "survey", "reconstruct"}
+    assert volume.alignment.axis_offset == pytest.approx(1.7, abs=0.05)
+    assert np.abs(volume.alignment.drift).max() < 0.05
+    assert {s for s, _ in stages} == {"align", "survey", "reconstruct"}
     assert all(0 <= f <= 1 for _, f in stages)
     assert volume.edge_energy.shape == (ROWS, WIDTH, WIDTH)
     assert volume.edge_energy.dtype == volume.sigma.dtype == volume.jump.dtype == np.float32
@@ -85,7 +85,7 @@ def test_drift_between_energies_is_undone():
     drift = np.random.default_rng(4).uniform(-2, 2, (ENERGIES.size, 2))
     drift[0] = 0
     volume = edge_volume(cylinder(0.004, drift=drift), ENERGIES, ANGLES, EDGE)
-    assert np.sqrt(np.mean((volume.shifts - drift) ** 2)) < 0.1
+    assert np.sqrt(np.mean((volume.alignment.drift - drift) ** 2)) < 0.1
     assert np.nanmedian(volume.edge_energy[8:-8][:, truth() < 6]) == pytest.approx(PHASES[0], abs=0.08)
 
 
@@ -95,8 +95,8 @@ def test_dead_pixels_bad_frames_and_a_lost_energy_do_no_harm():
     projections[5, 7] = np.nan
     projections[11] = np.nan
     volume = edge_volume(projections, ENERGIES, ANGLES, EDGE)
-    assert np.isnan(volume.shifts[11]).all()
-    assert volume.shift_quality[11] == 0
+    assert np.isnan(volume.alignment.drift[11]).all()
+    assert np.isnan(volume.alignment.shifts[11]).all()
     error = volume.edge_energy[6:-6][:, truth() < 6] - PHASES[0]
     assert np.nanmedian(np.abs(error)) < 0.1
 
@@ -131,7 +131,7 @@ def test_more_spectra_than_the_basis_holds_are_seen_and_each_energy_is_reconstru
         rows = slice(8 + grain % 7, 10 + grain % 7)
         projections[:, :, rows] += (0.03 * peak[:, None, None, None] * chord[:, None, :]).astype(np.float32)
     found, whole = (edge_volume(projections, ENERGIES, ANGLES, EDGE, subspace=s) for s in (True, False))
-    assert found.strange_rows.all()
+    assert found.strange_rows[8:16].all()
     both = np.isfinite(found.edge_energy) & np.isfinite(whole.edge_energy)
     assert np.abs(found.edge_energy - whole.edge_energy)[both].max() < 0.01
     assert not edge_volume(cylinder(0.002), ENERGIES, ANGLES, EDGE).strange_rows.any()
@@ -213,5 +213,5 @@ def test_the_recorded_scan_against_its_truth():
     assert np.nanmedian(np.abs(error)) <= 0.17
     assert np.nanpercentile(np.abs(error), 95) <= 0.65
     assert np.isfinite(volume.edge_energy).sum() < 1.05 * known["inside"].sum()
-    assert np.sqrt(np.mean((volume.shifts - known["drift"]) ** 2)) <= 0.05
-    assert volume.axis_offset == pytest.approx(float(known["axis"]), abs=0.05)
+    assert np.sqrt(np.mean((volume.alignment.drift - known["drift"]) ** 2)) <= 0.05
+    assert volume.alignment.axis_offset == pytest.approx(float(known["axis"]), abs=0.05)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from redoxscope.analysis.topography import FrontSurface, Topography
+from redoxscope.analysis.gauge import Alignment
 from redoxscope.analysis.volume import EdgeVolume
 from redoxscope.live.series_parts import FrameCount, ScanRecord, SeriesFacts
 
@@ -45,7 +46,8 @@ def scan(number, shape=(12, 16), uid=None, energies=ENERGIES):
 
 def volume(shape=(10, 11, 12)):
     field = np.random.default_rng(7).normal(8341, 1, shape).astype("f4")
-    return EdgeVolume(field, field * 0 + 0.2, field * 0 + 1, 0.5, 6, 0.25, 0.9, np.zeros((11, 2)), np.ones(11))
+    still = Alignment(np.zeros((11, 5, 2)), np.ones((11, 5)), np.zeros((11, 2)), np.zeros((11, 2)), 0.25, 0.9)
+    return EdgeVolume(field, field * 0 + 0.2, field * 0 + 1, 0.5, 6, still)
 
 
 def topography():
