@@ -87,7 +87,7 @@ class LiveSlices:
         files = self._gatherer.files
         if self.tracker is None or sorted(self.order) != files.energies:
             return None
-        found = self.tracker.finish([np.asarray(files[energy]) for energy in self.order])
+        found = self.tracker.finish(files.of(self.order))
         ascending = np.argsort(self.order)
         arrays = {name: getattr(found, name)[ascending] for name in ("shifts", "quality", "drift", "jitter")}
         return replace(found, **arrays), [self._scales[i] for i in ascending]

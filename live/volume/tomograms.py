@@ -4,6 +4,7 @@ They outlive the process: what is there need not be normalised again.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -70,8 +71,12 @@ class TomogramFiles:
         return Tomogram(self._path(energy))
 
     def all(self) -> list[NDArray[np.float32]]:
-        """By ascending energy; as arrays, since a tomogram in a file can be sliced as they can."""
-        tomograms: list[Any] = [self[energy] for energy in self.energies]
+        """By ascending energy; see `of`."""
+        return self.of(self.energies)
+
+    def of(self, energies: Sequence[float]) -> list[NDArray[np.float32]]:
+        """The tomograms of some energies; as arrays, since one in a file can be sliced as they can."""
+        tomograms: list[Any] = [self[energy] for energy in energies]
         return tomograms
 
     def start_over(self, angles: NDArray[np.float64]) -> None:
