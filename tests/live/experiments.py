@@ -168,22 +168,30 @@ def profile_of_edges(main: str = "Ni K", others: Iterable[str] = ("Mn K", "Co K"
 
 
 def edges_experiment(
-    folder: Path, edges: Iterable[str] = EDGES, scans: int = 2, skip: tuple[float, float] = (0.0, 0.0)
+    folder: Path,
+    edges: Iterable[str] = EDGES,
+    scans: int = 2,
+    *,
+    hold: float = 9000.0,
+    before: float = 0.0,
+    size: float | None = 0.18,
 ) -> tuple[Documents, World]:
-    """XANES scans over several edges; energies (eV) within `skip` are left out."""
+    """XANES scans over several edges at 231 °C, each after a `hold` (s) and all after so many seconds `before`."""
     config = replace(WorldConfig.quick(), edges=tuple(edges), counts_per_second=12000.0)
     world = World(config, seed=1)
-    energies = [float(e) for e in config.energies if not skip[0] <= e <= skip[1]]
+    world.furnace.heat_to(231.0)
+    world.settle()
+    world.sleep(before)
     engine = RunEngine({}, context_managers=[], during_task=DuringTask())
     documents: Documents = []
     engine.subscribe(lambda name, doc: documents.append((name, doc)))
     engine(
         operando_heating(
             **vars(make_beamline(world, folder / "frames")),
-            programme=[(231.0, 9000.0 * scans)],
-            interval=9000.0,
-            energies=energies,
-            md={"pixel_size_um": config.pixel_size_um},
+            programme=[(231.0, hold * scans)],
+            interval=hold,
+            energies=config.energies,
+            md={} if size is None else {"pixel_size_um": size},
         )
     )
     return documents, world
