@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _ENERGY_TOLERANCE = 0.5
 """eV between a frame's energy and the announced one."""
+_ALIKE = 300.0
+"""eV over which a sample absorbs much the same, but for an edge: from one edge to the next it need not."""
 _PATIENCE = 3
 """A frame that is missing is passed over once this many later ones are ready."""
 
@@ -201,7 +203,9 @@ class MapScan:
     def _dimmed(self, slot: int) -> str:
         """In what way a frame's beam was not that of the frames around it; empty if it was."""
         level = self._level[slot]
-        near = sorted((other for other in self._level if other != slot), key=lambda other: abs(other - slot))[:6]
+        close = np.abs(self.energies - self.energies[slot]) < _ALIKE
+        others = (other for other in self._level if other != slot and close[other])
+        near = sorted(others, key=lambda other: abs(other - slot))[:6]
         usual = float(np.median([self._level[other] for other in near])) if len(near) >= 3 else level
         if abs(level - usual) <= BEAM_JUMP:
             return ""
