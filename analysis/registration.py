@@ -123,7 +123,8 @@ class Registration:
         if not best.valid or best.quality < 2.5 * self.minimum_quality:
             # Lost, or far from where the last one was: look for it everywhere.
             found, *_ = phase_cross_correlation(self._pool[0], band, normalization=None)
-            other = self._fit(image, scale, start - found, components)
+            # Found on the grid, where a shift of the frame is smaller by its magnification.
+            other = self._fit(image, scale, start - scale * found, components)
             if other.quality > 1.2 * best.quality:
                 best = other
         if not best.valid:

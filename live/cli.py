@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--publish", metavar="ADDR", default=None, help="0MQ address of the monitor")
     simulate.add_argument("--key", metavar="FILE", type=Path, help="public key of the monitor")
     simulate.add_argument("--fault", metavar="KIND", action="append", default=[], nargs="+", help="what goes wrong")
+    simulate.add_argument("--edges", metavar="ELEMENT", default=[], nargs="+", help="K edges in one scan: Mn, Co, Ni")
     simulate.add_argument("--quick", action="store_true", help="a small particle and few scans")
     simulate.add_argument("--inline", action="store_true", help="frames in the documents instead of in HDF5 files")
     simulate.add_argument("--seed", type=_seed, default=0, help="another particle")
@@ -174,6 +175,7 @@ def _simulate(options: argparse.Namespace) -> int:
         seed=options.seed,
         inline=options.inline,
         faults=[kind for kinds in options.fault for kind in kinds],
+        edges=options.edges,
         real_time=options.real_time,
         truth=options.truth,
     )

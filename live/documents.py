@@ -70,9 +70,11 @@ class RunReader:
 
     @property
     def pixel_size(self) -> float:
-        """µm; NaN if the start document does not say."""
+        """µm; NaN if the start document does not say, or nothing that makes sense."""
         documents = self.profile.documents
-        value = self.start.get(documents.pixel_size, np.nan) if documents.pixel_size else np.nan
+        value = self.start.get(documents.pixel_size) if documents.pixel_size else None
+        if not isinstance(value, int | float) or not 0 < value < np.inf:
+            return float("nan")
         return float(value) / (1000.0 if documents.pixel_size_unit == "nm" else 1.0)
 
     @property

@@ -9,9 +9,12 @@ import queue
 import time
 from typing import Any
 
-from redoxscope.analysis.edge_map import Map
+import numpy as np
+from numpy.typing import NDArray
+
 from redoxscope.live.archive import Archive
 from redoxscope.live.documents import Document, RunReader
+from redoxscope.live.edge_maps import Maps, edges_left_out
 from redoxscope.live.map_scan import MapScan
 from redoxscope.live.notices import Notices
 from redoxscope.live.open_runs import OpenRun
@@ -49,6 +52,8 @@ class Experiment:
         self._observer = notices.observer
         self._series: dict[str, Series] = {}
         self._volumes: dict[str, VolumeScan] = {}
+        self._told: set[tuple[str, str]] = set()
+        """Series and edges that it has been told of that the scans do not cover them."""
         self._late: list[tuple[float, MapScan]] = []
         """Scans that have ended, whose files cannot be read yet, and until when they are waited for."""
         self._analyses: list[tuple[VolumeScan, VolumeAnalysis]] = []
@@ -118,13 +123,25 @@ class Experiment:
     def _open_map(self, run: OpenRun, name: str) -> None:
         self._store_late(name)
         if run.reader.energies.size:
-            self.profile.xanes_edge().check(run.reader.energies)
+            self._tell_left_out(name, run.reader.energies)
         series = self._series.get(name)
         if series is None:
             folder = self._archive.folder(name)
             series = self._series[name] = Series.open(name, self.profile, folder.path, folder.scan_count)
         run.scan = MapScan(run.reader, series)
         self._notices.tell(self._observer.scan_started, name, self._archive.folder(name).scan_count, run.scan)
+
+    def _tell_left_out(self, series: str, energies: NDArray[np.float64]) -> None:
+        """Say, once in a series, which edges its scans do not cover. Raises ValueError if they cover none."""
+        reasons = edges_left_out(self.profile, energies)
+        main = self.profile.edge.name
+        if len(reasons) == len(self.profile.edges):
+            raise ValueError(reasons[main])
+        for edge, reason in reasons.items():
+            if (series, edge) not in self._told:
+                self._told.add((series, edge))
+                kind = "the main edge, has empty maps and no front" if edge == main else "is left out"
+                self._notices.say(f"series {series}: {edge}{', ' if edge == main else ' '}{kind}: {reason}")
 
     def _open_volume(self, run: OpenRun, name: str) -> None:
         volume = self._volumes.get(name)
@@ -178,14 +195,16 @@ class Experiment:
     def _close_late(self, scan: MapScan) -> None:
         self._store_map(scan, scan.close())
 
-    def _store_map(self, scan: MapScan, found: Map | None) -> None:
+    def _store_map(self, scan: MapScan, found: Maps | None) -> None:
         name = scan.series.name
         folder = self._archive.folder(name)
         if found is None:
             self._notices.fail(f"scan {scan.run.uid} has no frame that can be used ({len(scan.bad)} bad)")
             return
-        record = scan_record(scan, found, self.profile)
-        scan.series.next_scan(found)
+        if self.profile.other_edges and not scan.run.energies.size:
+            self._notices.attempt(f"run {scan.run.uid}", self._tell_left_out, name, scan.energies)
+        record = scan_record(scan, found, self.profile, complete=True)
+        scan.series.next_scan(found, record.time)
         scan.series.save(folder.path, folder.scan_count + 1)
         index = self._archive.store_scan(name, record)
         self._notices.tell(self._observer.scan_done, name, index, record, list(scan.bad.values()))

@@ -10,7 +10,17 @@ import numpy as np
 
 from redoxscope.live.atomic import need_room, replacing
 from redoxscope.live.errors import UserError
-from redoxscope.live.nexus import COMPRESSION, LIBVER, MAPS, Quantity, map_chunks, open_read, set_default, start_file
+from redoxscope.live.nexus import (
+    COMPRESSION,
+    EDGE_MAPS,
+    LIBVER,
+    MAPS,
+    Quantity,
+    map_chunks,
+    open_read,
+    set_default,
+    start_file,
+)
 from redoxscope.live.series_folder import SeriesFolder
 from redoxscope.live.series_index import write_provenance, write_scans
 
@@ -48,16 +58,19 @@ def _check(folder: SeriesFolder, target: Path) -> None:
 
 def _write(file: h5py.File, folder: SeriesFolder, name: str, progress: Callable[[float], None]) -> None:
     scans, solids = folder.scans, folder.solids
-    steps = _Steps(progress, len(scans) * len(MAPS) + len(solids))
+    edges = {name for scan in scans for name in scan.edges}
+    steps = _Steps(progress, len(scans) * (len(MAPS) + len(edges) * len(EDGE_MAPS)) + len(solids))
     entry = start_file(file, name)
 
-    def stacked(group: h5py.Group, map_name: str, quantity: Quantity) -> h5py.Dataset:
+    def stacked(group: h5py.Group, map_name: str, quantity: Quantity, edge: str) -> h5py.Dataset:
         shape = (len(scans), *scans[0].shape)
-        out = group.create_dataset(map_name, shape, quantity.dtype, chunks=map_chunks(shape), **COMPRESSION)
+        options: dict[str, Any] = {"chunks": map_chunks(shape), "fillvalue": quantity.missing, **COMPRESSION}
+        out = group.create_dataset(map_name, shape, quantity.dtype, **options)
         for i, scan in enumerate(scans):
-            with open_read(scan.path) as part:
-                need_room(Path(file.filename), out.dtype.itemsize * scans[0].shape[0] * scans[0].shape[1])
-                out[i] = part[map_name][()]
+            if place := scan.place(map_name, edge):
+                with open_read(scan.path) as part:
+                    need_room(Path(file.filename), out.dtype.itemsize * scans[0].shape[0] * scans[0].shape[1])
+                    out[i] = part[place][()]
             steps.done()
         return out
 

@@ -1,7 +1,7 @@
 """One XANES scan: frames in, edge-energy map out.
 
 The path of a frame: `add` files it; as soon as its flat is there it is normalised (`calibration`), placed on the
-series' grid (`registration`), moved there in one interpolation (`resample`) and filed in the map (`edge_map`). Frames
+series' grid (`registration`), moved there in one interpolation (`resample`) and filed in the maps (`edge_maps`). Frames
 are taken in the order of their index. Whatever came too late for that, or could not be read or placed at once, is
 settled at the end: `close` then does the whole scan again from the frames, so that the final map does not depend on how
 they arrived.
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from redoxscope.analysis.edge_map import EdgeMap, Map
 from redoxscope.analysis.registration import Placement
 from redoxscope.analysis.resample import resample
 from redoxscope.live.calibration import BEAM_JUMP, Absorbance, Calibration
 from redoxscope.live.documents import RunReader
+from redoxscope.live.edge_maps import EdgeMaps, Maps
 from redoxscope.live.frames import Frame, FrameError, UnreadableFile
 from redoxscope.live.series import Series
 
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _ENERGY_TOLERANCE = 0.5
 """eV between a frame's energy and the announced one."""
+_ALIKE = 300.0
+"""eV over which a sample absorbs much the same, but for an edge: from one edge to the next it need not."""
 _PATIENCE = 3
 """A frame that is missing is passed over once this many later ones are ready."""
 
@@ -56,7 +58,6 @@ class MapScan:
         self.placed: dict[int, Placed] = {}
         self.bad: dict[int, str] = {}
         """Frames that were set aside, with the reason."""
-        self._edge = series.profile.xanes_edge()
         self._calibration = Calibration(series.profile.camera)
         self._foreign: dict[int, str] = {}
         """Those of them that are of none of the scan's energies."""
@@ -67,15 +68,15 @@ class MapScan:
         self._level: dict[int, float] = {}
         self._last = -1
         self._unsettled = False
-        self._map: EdgeMap | None = None
+        self._maps: EdgeMaps | None = None
 
     @property
     def used(self) -> int:
-        """How many frames are in the map."""
+        """How many frames are placed; of those between the windows of several edges none is in a map."""
         return len(self.placed)
 
     def add(self, frame: Frame) -> bool:
-        """Take in a frame; whether the map has changed."""
+        """Take in a frame; whether another one is placed."""
         if frame.kind != "sample":
             self._calibration.add(frame)
             self._unsettled |= self._outdates(frame)
@@ -99,11 +100,9 @@ class MapScan:
             pass
         return self.used > before
 
-    def result(self) -> Map | None:
-        """The map as it is now; None before the first frame."""
-        if self._map is None:
-            return None
-        return self._map.result(previous=self.series.previous, subspace=self.series.profile.edge.subspace)
+    def result(self) -> Maps | None:
+        """The maps as they are now; None before the first frame."""
+        return None if self._maps is None else self._maps.result(self.series.previous, self.series.previous_others)
 
     @property
     def unreadable(self) -> bool:
@@ -115,8 +114,8 @@ class MapScan:
                 return True
         return False
 
-    def close(self) -> Map | None:
-        """The final map, with all frames that came; None if none did.
+    def close(self) -> Maps | None:
+        """The final maps, with all frames that came; None if none did.
 
         May be done again when files have become readable.
         """
@@ -131,12 +130,10 @@ class MapScan:
             or any(self._dimmed(slot) for slot in self.placed)
         ):
             self._again()
-        if self._map is None:
-            return None
-        return self._map.result(closed=True, subspace=self.series.profile.edge.subspace)
+        return None if self._maps is None else self._maps.result(None, {}, closed=True)
 
     def sample_frames(self) -> Iterator[Frame]:
-        """The frames that are in the map, by energy number."""
+        """The frames that are placed, by energy number."""
         for slot in sorted(self.placed):
             yield self._samples[slot]
 
@@ -162,7 +159,7 @@ class MapScan:
         return any(abs(self._samples[slot].energy - frame.energy) < _ENERGY_TOLERANCE for slot in self.placed)
 
     def _take(self, queue: list[int], *, ending: bool = False) -> bool:
-        """Put the next frame of the queue into the map, if it is its turn, or if nothing more will come."""
+        """Put the next frame of the queue into the maps, if it is its turn, or if nothing more will come."""
         if self.energies.size == 0:
             return False
         ready = queue if ending else [slot for slot in queue if self._has_flat(self._samples[slot])]
@@ -206,7 +203,9 @@ class MapScan:
     def _dimmed(self, slot: int) -> str:
         """In what way a frame's beam was not that of the frames around it; empty if it was."""
         level = self._level[slot]
-        near = sorted((other for other in self._level if other != slot), key=lambda other: abs(other - slot))[:6]
+        close = np.abs(self.energies - self.energies[slot]) < _ALIKE
+        others = (other for other in self._level if other != slot and close[other])
+        near = sorted(others, key=lambda other: abs(other - slot))[:6]
         usual = float(np.median([self._level[other] for other in near])) if len(near) >= 3 else level
         if abs(level - usual) <= BEAM_JUMP:
             return ""
@@ -216,6 +215,7 @@ class MapScan:
         """Where a frame lies; the first of a series makes the grid."""
         if self.series.shape is None:
             self.series.shape = (frame.value.shape[0], frame.value.shape[1])
+            self.series.pixel_size = self.run.pixel_size
         elif self.series.shape != frame.value.shape:
             raise FrameError(f"a frame of {frame.value.shape} in a series of {self.series.shape}")
         if self.series.reference_energy is None:
@@ -228,15 +228,15 @@ class MapScan:
         return self.series.profile.magnification(float(self.energies[slot]), reference)
 
     def _fuse(self, slot: int, frame: Absorbance, placement: Placement) -> None:
-        """Move a frame onto the grid and file it in the map."""
-        if self._map is None:
+        """Move a frame onto the grid and file it in the maps."""
+        if self._maps is None:
             assert self.series.shape is not None
-            self._map = EdgeMap(self.energies, self.series.shape, self._edge)
+            self._maps = EdgeMaps(self.energies, self.series.shape, self.series.profile)
         moved, noise_y, noise_x = resample(frame.value, self._scale(slot), placement.shift)
         variance = None
         if frame.variance is not None:
             variance = frame.variance * noise_y[:, None] * noise_x
-        self._map.update(slot, moved, variance)
+        self._maps.update(slot, moved, variance)
         quality = placement.quality if placement.valid else 0.0
         self.placed[slot] = Placed(placement.shift, self._scale(slot), quality)
 
@@ -248,7 +248,7 @@ class MapScan:
 
     def _again(self) -> None:
         """The whole scan once more, in order: place all frames, bridge the shifts that are not valid, file them."""
-        self._map = None
+        self._maps = None
         self.placed, self._level, self._unread, self.bad = {}, {}, set(), dict(self._foreign)
         self._calibration.renew()
         if self.series.previous is None:

@@ -6,7 +6,7 @@ what HDF5 2 calls the latest format they do not.
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +31,11 @@ class Quantity:
     units: str
     long_name: str
 
+    @property
+    def missing(self) -> float:
+        """What stands where there is no value."""
+        return np.nan if self.dtype.startswith("f") else 0
+
 
 MAPS: Mapping[str, Quantity] = {
     "edge_energy": Quantity("f4", "eV", "edge energy, NaN where there is no material"),
@@ -42,6 +47,9 @@ MAPS: Mapping[str, Quantity] = {
 }
 """(y, x) per scan; stacked, (time, y, x)."""
 
+EDGE_MAPS = {name: MAPS[name] for name in ("edge_energy", "edge_energy_sigma", "edge_jump", "state")}
+"""Those of each of the other edges."""
+
 CURVES: Mapping[str, Quantity] = {
     "histogram": Quantity("f8", "1", "pixels per bin of edge energy"),
     "transformed_fraction": Quantity("f8", "1", "transformed fraction"),
@@ -50,16 +58,38 @@ CURVES: Mapping[str, Quantity] = {
     "shift": Quantity("f8", "px", "shift (dy, dx) relative to the series' first frame"),
     "magnification": Quantity("f8", "1", "magnification relative to the series' first frame"),
     "shift_quality": Quantity("f8", "1", "shift quality, 0 to 1"),
+    "front_length": Quantity("f8", "um", "length of the front line, NaN if not known"),
+    "front_components": Quantity("i4", "1", "pieces of the front line, -1 if not known"),
+    "front_speed": Quantity("f8", "um/s", "median normal speed of the front since the scan before, NaN if not known"),
+    "front_speed_sigma": Quantity("f8", "um/s", "standard error of the front's median speed"),
 }
 """Scalars, (bin), (energy) or (energy, 2) per scan; stacked along time."""
 
 SHARED: Mapping[str, Quantity] = {
     "energy": Quantity("f8", "eV", "photon energy"),
     "histogram_edges": Quantity("f8", "eV", "edges of the histogram's bins"),
+    "pixel_size": Quantity("f8", "um", "pixel size of the maps, NaN if not known: then lengths are in px"),
 }
 """The same for all scans of a series."""
 
-SCAN = {**MAPS, **CURVES, **SHARED}
+LINES: Mapping[str, Quantity] = {
+    "front_line": Quantity("f4", "px", "front line: points (y, x), (0, 0) the first pixel's centre"),
+    "front_line_number": Quantity("i4", "1", "number of the piece that a point of the front line is on"),
+}
+"""(point, 2) and (point) per scan; one after the other, with `front_line_scan` (point), the place along time."""
+
+SCAN = {**MAPS, **CURVES, **SHARED, **LINES}
+
+ABSENT: Mapping[str, Any] = {
+    "front_length": np.nan,
+    "front_components": -1,
+    "front_speed": np.nan,
+    "front_speed_sigma": np.nan,
+    "pixel_size": np.nan,
+    "front_line": np.zeros((0, 2), dtype="f4"),
+    "front_line_number": np.zeros(0, dtype="i4"),
+}
+"""What a scan that was stored before there were these is taken to say."""
 
 FRAME_COUNTS = ("expected", "used", "lost", "bad")
 
@@ -80,6 +110,11 @@ def new_file(path: Path) -> Iterator[h5py.File]:
 def put(group: h5py.Group, name: str, values: ArrayLike, quantity: Quantity) -> None:
     """Write one dataset."""
     describe(group.create_dataset(name, data=np.asarray(values, dtype=quantity.dtype)), quantity)
+
+
+def in_pixels(quantity: Quantity) -> Quantity:
+    """A quantity whose length is in pixels instead of µm."""
+    return replace(quantity, units=quantity.units.replace("um", "px"))
 
 
 def put_text(group: h5py.Group, name: str, text: str | Iterable[str]) -> None:
@@ -118,6 +153,15 @@ def set_scan_data(group: h5py.Group) -> None:
     set_data(group, "edge_energy", ("time", ".", "."), [name for name in MAPS if name != "edge_energy"])
     group["time"].attrs["start"] = "1970-01-01T00:00:00Z"
     group.attrs["temperature_indices"] = 0
+
+
+def set_edge_data(group: h5py.Group, edge: str, nominal: float) -> None:
+    """Make a group with the maps of one edge an NXdata that says which (its nominal energy in eV)."""
+    axes = ("time", ".", ".") if "time" in group else (".", ".")
+    set_data(group, "edge_energy", axes, [name for name in EDGE_MAPS if name != "edge_energy"])
+    group.attrs["edge"] = edge
+    group.attrs["nominal_energy"] = nominal
+    group.attrs["nominal_energy_units"] = "eV"
 
 
 def start_file(file: h5py.File, name: str) -> h5py.Group:

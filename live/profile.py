@@ -1,5 +1,6 @@
 """What differs from beamline to beamline: a checked profile.toml."""
 
+import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -81,7 +82,7 @@ class EdgeTable(_Table):
     pre: Window = (8200.0, 8310.0)
     post: Window = (8380.0, 8460.0)
     search: Window = (8325.0, 8360.0)
-    plateau: Window = (8346.0, 8352.0)
+    plateau: Window | None = (8346.0, 8352.0)
     plateau_ratio: float = Field(1.44, gt=0)
     plateau_scatter: float = Field(0.06, ge=0)
     jump_drift: float = Field(0.01, ge=0)
@@ -93,11 +94,50 @@ class EdgeTable(_Table):
     @model_validator(mode="after")
     def _ordered(self) -> "EdgeTable":
         for name in ("pre", "post", "search", "plateau"):
-            low, high = getattr(self, name)
+            low, high = getattr(self, name) or (0, 1)
             if not low < high:
                 raise ValueError(f"{name} = [{low:g}, {high:g}]: the first must be the smaller")
         if self.pre[1] > self.post[0]:
             raise ValueError("the pre-edge window must end before the post-edge window begins")
+        return self
+
+    @property
+    def group(self) -> str:
+        """The edge's name in files: letters, digits and _ only."""
+        return re.sub(r"[^A-Za-z0-9_]", "_", self.name)
+
+    def edge(self) -> Edge:
+        """As the analysis wants it."""
+        values = self.model_dump(exclude={"subspace"})
+        # A window without any energy: nothing is guessed from it.
+        return Edge(**values | {"plateau": self.plateau or (np.inf, np.inf)})
+
+
+class OtherEdge(EdgeTable):
+    """A further edge in the same scan: nothing of what says where it is has a default."""
+
+    name: str = Field(min_length=1)
+    nominal: float
+    pre: Window
+    post: Window
+    search: Window
+    plateau: Window | None = None
+    """Left out, nothing is guessed before a first scan's post-edge."""
+
+    @model_validator(mode="after")
+    def _sensible(self) -> "OtherEdge":
+        if not self.pre[1] <= self.nominal <= self.post[0]:
+            raise ValueError(
+                f"nominal = {self.nominal:g} is not between the pre-edge window, which ends at {self.pre[1]:g}, and "
+                f"the post-edge window, which begins at {self.post[0]:g}"
+            )
+        for name in ("search", "plateau"):
+            low, high = getattr(self, name) or self.search
+            if low < self.pre[0] or high > self.post[1]:
+                raise ValueError(
+                    f"{name} = [{low:g}, {high:g}] is not between the beginning of the pre-edge window, "
+                    f"{self.pre[0]:g}, and the end of the post-edge window, {self.post[1]:g}"
+                )
         return self
 
 
@@ -129,15 +169,33 @@ class Profile(_Table):
     camera: Camera = Camera()
     registration: Registration = Registration()
     edge: EdgeTable = EdgeTable()
+    """The one that front, histogram and 3D analysis are of."""
+    other_edges: tuple[OtherEdge, ...] = ()
+    """Edges that are scanned in the same sweep: each has maps of its own."""
     front: Front = Front()
     histogram: Steps = Steps(low=8335.0, high=8347.0, step=0.1)
     """Bins of the edge-energy histogram, eV."""
     iso_energies: Steps = Steps(low=8338.0, high=8342.0, step=0.5)
     """Isosurfaces of the 3D analysis, eV."""
 
+    @model_validator(mode="after")
+    def _different(self) -> "Profile":
+        groups = [table.group for table in self.edges]
+        for table in self.edges:
+            if groups.count(table.group) > 1:
+                raise ValueError(
+                    f"two edges are called {table.name!r}, in files {table.group}: give each a name of its own"
+                )
+        return self
+
+    @property
+    def edges(self) -> tuple[EdgeTable, ...]:
+        """All edges, the main one first."""
+        return (self.edge, *self.other_edges)
+
     def xanes_edge(self) -> Edge:
-        """The edge as the analysis wants it."""
-        return Edge(**self.edge.model_dump(exclude={"subspace"}))
+        """The main edge as the analysis wants it."""
+        return self.edge.edge()
 
     def xanes_edges(self) -> list[Edge]:
         """All edges, the main one first."""

@@ -1,21 +1,29 @@
-"""From a map to what is stored and shown of a XANES scan."""
+"""From the maps to what is stored and shown of a XANES scan."""
+
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from redoxscope.analysis.edge_map import Map
-from redoxscope.analysis.front import front_mask, front_probability
+from redoxscope.analysis.front import FrontWindow, front_length, front_lines, front_mask, front_probability
+from redoxscope.analysis.front_line import front_field, median_speed
 from redoxscope.analysis.statistics import histogram, transformed_fraction
+from redoxscope.live.edge_maps import Maps
 from redoxscope.live.map_scan import MapScan
 from redoxscope.live.profile import Profile
-from redoxscope.live.series_parts import FrameCount, ScanRecord
+from redoxscope.live.series import Series
+from redoxscope.live.series_parts import EdgeRecord, FrameCount, ScanRecord
 
 
-def scan_record(scan: MapScan, found: Map, profile: Profile) -> ScanRecord:
-    """The map with its front, histogram and numbers, and where and when its frames were taken.
+def scan_record(scan: MapScan, maps: Maps, profile: Profile, *, complete: bool = False) -> ScanRecord:
+    """The maps with front, histogram and numbers, and where and when the frames were taken.
 
     The scan's time is the median over the frames of the search window: that is when the edge was looked at, and one
-    time stamp that is centuries off does not move it.
+    time stamp that is centuries off does not move it. The front line is that of a `complete` scan only: half a map has
+    half a front.
     """
+    found = maps.main
     window = profile.front_window()
     edges = profile.histogram.values()
     size = scan.energies.size
@@ -26,6 +34,7 @@ def scan_record(scan: MapScan, found: Map, profile: Profile) -> ScanRecord:
     frames = list(scan.sample_frames())
     low, high = profile.edge.search
     near = [f.time for f in frames if low <= f.energy <= high] or [f.time for f in frames]
+    time = float(np.median(near)) if near else float("nan")
     warm = [f.temperature for f in frames if np.isfinite(f.temperature)]
     expected = scan.run.expected
     expected = max(size, 0 if expected is None else expected)
@@ -39,7 +48,7 @@ def scan_record(scan: MapScan, found: Map, profile: Profile) -> ScanRecord:
         histogram=histogram(found.edge_energy, edges),
         histogram_edges=edges,
         transformed_fraction=transformed_fraction(found.edge_energy, window.energy),
-        time=float(np.median(near)) if near else float("nan"),
+        time=time,
         temperature=float(np.median(warm)) if warm else float("nan"),
         energy=scan.energies,
         shift=shift,
@@ -52,4 +61,40 @@ def scan_record(scan: MapScan, found: Map, profile: Profile) -> ScanRecord:
             lost=max(0, expected - scan.used - len(scan.bad)),
             bad=len(scan.bad),
         ),
+        pixel_size=scan.series.pixel_size,
+        edges={
+            table.group: _edge_record(table.name, table.nominal, maps.others[table.name])
+            for table in profile.other_edges
+            if table.name in maps.others
+        },
+        **(_front(found, time, scan.series, window) if complete else {}),
     )
+
+
+def _edge_record(name: str, nominal: float, found: Map) -> EdgeRecord:
+    return EdgeRecord(name, nominal, found.edge_energy, found.sigma, found.jump, found.state)
+
+
+def _front(found: Map, time: float, series: Series, window: FrontWindow) -> dict[str, Any]:
+    """Line, length and pieces of a map's front, and its speed since the series' previous map, if there is one."""
+    if not np.isfinite(found.edge_energy).any():
+        return {}
+    field = front_field(found.edge_energy, found.sigma, window)
+    lines = front_lines(field.energy, window)
+    pixel = series.pixel_size if np.isfinite(series.pixel_size) else 1.0
+    values: dict[str, Any] = {
+        "front_length": front_length(lines, pixel),
+        "front_components": len(lines),
+        "front_line": np.concatenate([np.zeros((0, 2)), *lines]).astype(np.float32),
+        "front_line_number": _numbered(lines),
+    }
+    previous, interval = series.previous, time - series.previous_time
+    if previous is not None and interval > 0:
+        before = front_field(previous.edge_energy, previous.sigma, window)
+        speed = median_speed(before, field, window, interval)
+        values |= {"front_speed": pixel * speed.median, "front_speed_sigma": pixel * speed.sigma}
+    return values
+
+
+def _numbered(lines: list[NDArray[np.float64]]) -> NDArray[np.int32]:
+    return np.repeat(np.arange(len(lines), dtype=np.int32), [len(line) for line in lines])

@@ -1,6 +1,7 @@
 """Our results as an ordinary Bluesky run: one per series, so that anyone's callback can follow them.
 
-Scalars are in the events; maps and volumes stay in the series' index file, to which stream resources refer.
+Scalars are in the events; maps and volumes stay in the series' index file, to which stream resources refer. The maps of
+another edge are called Mn_K_edge_energy and so on.
 """
 
 import logging
@@ -9,7 +10,9 @@ from typing import Any
 from urllib.parse import quote
 
 import event_model
+import numpy as np
 
+from redoxscope.live.nexus import EDGE_MAPS, MAPS
 from redoxscope.live.series_folder import SeriesFolder
 from redoxscope.live.series_parts import ScanRecord
 
@@ -18,7 +21,17 @@ log = logging.getLogger(__name__)
 Callback = Callable[[str, dict[str, Any]], Any]
 
 _MAPS = ("edge_energy", "edge_energy_sigma", "edge_jump", "state", "front")
-_NUMBERS = {"transformed_fraction": "", "time": "s", "temperature": "degC", "frames_used": ""}
+_NUMBERS = {
+    "transformed_fraction": "",
+    "time": "s",
+    "temperature": "degC",
+    "frames_used": "",
+    "front_length": "um",
+    "front_components": "",
+    "front_speed": "um/s",
+    "front_speed_sigma": "um/s",
+}
+"""With units; without a pixel size, px instead of µm."""
 
 
 class ResultsRun:
@@ -56,6 +69,10 @@ class ResultsRun:
             "time": record.time,
             "temperature": record.temperature,
             "frames_used": record.frames.used,
+            "front_length": record.front_length,
+            "front_components": record.front_components,
+            "front_speed": record.front_speed,
+            "front_speed_sigma": record.front_speed_sigma,
             "raw_uid": record.raw_uid,
         }
         event = self._scans.compose_event(
@@ -94,30 +111,32 @@ class ResultsRun:
         self._emit("stop", self._compose.compose_stop())
 
     def _describe_scans(self, record: ScanRecord) -> None:
+        unit = "um" if np.isfinite(record.pixel_size) else "px"
         numbers: dict[str, Any] = {
-            key: {"dtype": "number", "shape": [], "source": "redoxscope", "units": units}
+            key: {"dtype": "number", "shape": [], "source": "redoxscope", "units": units.replace("um", unit)}
             for key, units in _NUMBERS.items()
         }
         numbers["raw_uid"] = {"dtype": "string", "shape": [], "source": "redoxscope"}
-        maps = {}
-        for key in _MAPS:
-            values = getattr(record, key)
-            dtype = {"edge_energy": "<f4", "edge_energy_sigma": "<f4", "edge_jump": "<f4"}.get(key, "|u1")
-            maps[key] = {
+        datasets = {key: f"scan/{key}" for key in _MAPS}
+        datasets |= {f"{group}_{key}": f"edges/{group}/{key}" for group in record.edges for key in EDGE_MAPS}
+        maps = {
+            key: {
                 "dtype": "array",
-                "dtype_numpy": dtype,
-                "shape": [1, *values.shape],
+                "dtype_numpy": np.dtype(MAPS[dataset.split("/")[-1]].dtype).str,
+                "shape": [1, *record.edge_energy.shape],
                 "source": "redoxscope",
                 "external": "STREAM:",
             }
+            for key, dataset in datasets.items()
+        }
         self._scans = self._compose.compose_descriptor(name="scan", data_keys=numbers | maps)
         self._emit("descriptor", self._scans.descriptor_doc)
-        for key in _MAPS:
+        for key, dataset in datasets.items():
             resource = self._compose.compose_stream_resource(
                 mimetype="application/x-hdf5",
                 uri=f"file://localhost{quote(str(self._folder.index_path.resolve()))}",
                 data_key=key,
-                parameters={"dataset": f"/entry/scan/{key}", "chunk_shape": maps[key]["shape"]},
+                parameters={"dataset": f"/entry/{dataset}", "chunk_shape": maps[key]["shape"]},
             )
             self._maps.append(resource)
             self._emit("stream_resource", resource.stream_resource_doc)

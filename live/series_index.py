@@ -9,15 +9,19 @@ import numpy as np
 
 from redoxscope.live.nexus import (
     CURVES,
+    EDGE_MAPS,
     FRAME_COUNTS,
+    LINES,
     MAPS,
     SHARED,
     Quantity,
     describe,
+    in_pixels,
     new_file,
     put,
     put_text,
     set_default,
+    set_edge_data,
     set_scan_data,
     start_file,
 )
@@ -26,7 +30,8 @@ from redoxscope.live.series_parts import ScanPart, SeriesFacts
 STAMP = "parts"
 """Attribute of the index's root: which parts it shows."""
 
-Stack = Callable[[h5py.Group, str, Quantity], h5py.Dataset]
+Stack = Callable[[h5py.Group, str, Quantity, str], h5py.Dataset]
+"""Makes a dataset of this name in a group: the maps of all scans; of another edge, if one is named last."""
 
 
 def write_index(path: Path, facts: SeriesFacts, scans: Sequence[ScanPart], linked: Sequence[str], stamp: str) -> None:
@@ -36,12 +41,12 @@ def write_index(path: Path, facts: SeriesFacts, scans: Sequence[ScanPart], linke
     stands for the parts that were there.
     """
 
-    def virtual(group: h5py.Group, name: str, quantity: Quantity) -> h5py.Dataset:
+    def virtual(group: h5py.Group, name: str, quantity: Quantity, edge: str) -> h5py.Dataset:
         layout = h5py.VirtualLayout((len(scans), *scans[0].shape), quantity.dtype)
         for i, scan in enumerate(scans):
-            layout[i] = h5py.VirtualSource(scan.path.name, name, scan.shape)
-        missing = np.nan if quantity.dtype == "f4" else 0
-        return group.create_virtual_dataset(name, layout, fillvalue=missing)
+            if place := scan.place(name, edge):
+                layout[i] = h5py.VirtualSource(scan.path.name, place, scan.shape)
+        return group.create_virtual_dataset(name, layout, fillvalue=quantity.missing)
 
     with new_file(path) as file:
         file.attrs[STAMP] = stamp
@@ -54,17 +59,47 @@ def write_index(path: Path, facts: SeriesFacts, scans: Sequence[ScanPart], linke
 
 
 def write_scans(entry: h5py.Group, scans: Sequence[ScanPart], stack: Stack) -> None:
-    """/entry/scan, if there is one: the small arrays are written, each map's stack is made by `stack`."""
+    """/entry/scan and /entry/edges, if there are scans: small arrays are written, stacks of maps made by `stack`."""
     if not scans:
         return
     group = entry.create_group("scan")
+    sizes = [float(scan.small["pixel_size"]) for scan in scans]
+    pixel_size = next((size for size in sizes if np.isfinite(size)), np.nan)
     for name, quantity in CURVES.items():
-        put(group, name, np.stack([scan.small[name] for scan in scans]), quantity)
+        values = np.stack([scan.small[name] for scan in scans])
+        if "um" in quantity.units and not np.isfinite(pixel_size):
+            quantity = in_pixels(quantity)
+        elif "um" in quantity.units:
+            values = np.where(np.isfinite(sizes), values, values * pixel_size)
+        put(group, name, values, quantity)
     for name, quantity in SHARED.items():
-        put(group, name, scans[0].small[name], quantity)
+        put(group, name, pixel_size if name == "pixel_size" else scans[0].small[name], quantity)
     for name, quantity in MAPS.items():
-        describe(stack(group, name, quantity), quantity)
+        describe(stack(group, name, quantity, ""), quantity)
+    _write_lines(group, scans)
     set_scan_data(group)
+    _write_edges(entry, scans, stack)
+
+
+def _write_lines(group: h5py.Group, scans: Sequence[ScanPart]) -> None:
+    for name, quantity in LINES.items():
+        put(group, name, np.concatenate([scan.small[name] for scan in scans]), quantity)
+    counts = [len(scan.small["front_line"]) for scan in scans]
+    number = Quantity("i4", "1", "place along time of the scan that a point of the front line is of")
+    put(group, "front_line_scan", np.repeat(np.arange(len(scans)), counts), number)
+
+
+def _write_edges(entry: h5py.Group, scans: Sequence[ScanPart], stack: Stack) -> None:
+    """/entry/edges, if there are others than the main one: the maps of each, NaN for scans that lack it."""
+    found = {name: facts for scan in scans for name, facts in scan.edges.items()}
+    for name, facts in found.items():
+        group = entry.require_group("edges").create_group(name)
+        for part, quantity in EDGE_MAPS.items():
+            describe(stack(group, part, quantity, name), quantity)
+        group["time"] = entry["scan/time"]
+        set_edge_data(group, *facts)
+    if found:
+        entry["edges"].attrs["NX_class"] = "NXcollection"
 
 
 def write_provenance(entry: h5py.Group, facts: SeriesFacts, scans: Sequence[ScanPart]) -> None:

@@ -18,15 +18,22 @@ def simulate(
     seed: int,
     inline: bool = False,
     faults: Sequence[str] = (),
+    edges: Sequence[str] = (),
     real_time: float | None = None,
     truth: Path | None = None,
 ) -> int:
-    """Run the experiment and publish it to the monitor at `address`; frames go to DIR/frames."""
+    """Run the experiment and publish it to the monitor at `address`; frames go to DIR/frames.
+
+    `edges` are elements whose K edges the XANES scans sweep over; nickel if none is given.
+    """
     from redoxscope.simulators import run_session
+    from redoxscope.simulators.elements import chosen
     from redoxscope.simulators.faults import check_faults
 
+    names = [element if " " in element else f"{element} K" for element in edges] or ["Ni K"]
     try:
         check_faults(faults)
+        chosen(names)
     except ValueError as error:
         raise UserError(str(error)) from error
     if inline and "dead_file" in faults:
@@ -45,6 +52,7 @@ def simulate(
             seed=seed,
             inline=inline,
             faults=faults,
+            edges=names,
             real_time=real_time,
             truth_path=truth,
         )

@@ -82,6 +82,10 @@ class Terminal(Observer):
             f"scan {index}: {record.frames.used} of {record.frames.expected} frames, {record.frames.lost} lost, "
             f"{record.frames.bad} bad; {_facts(record)}; {state}"
         )
+        for edge in record.edges.values():
+            known = edge.edge_energy[np.isfinite(edge.edge_energy)]
+            found = f"median {np.median(known):.2f} eV" if known.size else "no edge energy"
+            self.note(f"  {edge.edge}: {found}")
         for reason in bad[:3]:
             self.note(f"  set aside: {reason}")
 
@@ -166,8 +170,22 @@ def _facts(record: ScanRecord) -> str:
     warm = f"{record.temperature:.0f} °C, " if np.isfinite(record.temperature) else ""
     return (
         f"{warm}median {np.median(known):.2f} eV, {100 * record.transformed_fraction:.0f} % transformed, "
-        f"front {int(np.sum(record.front))} px"
+        f"front {int(np.sum(record.front))} px{_line(record)}"
     )
+
+
+def _line(record: ScanRecord) -> str:
+    """Length, pieces and speed of the front line, as far as they are known."""
+    if not np.isfinite(record.front_length):
+        return ""
+    count = record.front_components
+    text = f", {record.front_length:.1f} {record.length_unit} long in {count} piece{'' if count == 1 else 's'}"
+    if np.isfinite(record.front_speed):
+        text += f", {3600 * record.front_speed:+.2f}"
+        if np.isfinite(record.front_speed_sigma):
+            text += f" ± {3600 * record.front_speed_sigma:.2f}"
+        text += f" {record.length_unit}/h"
+    return text
 
 
 def _part_done(stage: str, fraction: float) -> float:

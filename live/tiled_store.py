@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _PARTS = {
     "scan": ("series.h5", "/entry/scan"),
+    "edges": ("series.h5", "/entry/edges"),
     "volume": ("volume.h5", "/"),
     "slices": ("slices.h5", "/"),
     "topography": ("topography.h5", "/"),

@@ -36,16 +36,15 @@ def compare(exported: Path, truth: Path) -> Errors:
     """
     rows: dict[str, Error] = {}
     with h5py.File(exported, "r") as found, h5py.File(truth, "r") as true:
-        times = true["map_time"][()]
-        all_errors, covered = [], []
-        for i, time in enumerate(found["entry/scan/time"][()] if "entry/scan" in found else []):
-            nearest = int(np.argmin(np.abs(times - time)))
-            error, part = _errors(found["entry/scan/edge_energy"][i], true["map_edge_energy"][nearest])
-            rows[f"map {i}"] = _row(error, part)
-            all_errors.append(error)
-            covered.append(part)
-        if all_errors:
-            rows["all maps"] = _row(np.concatenate(all_errors), float(np.mean(covered)))
+        if "entry/scan" in found:
+            times = found["entry/scan/time"][()]
+            nearest = np.abs(true["map_time"][()] - times[:, None]).argmin(axis=1)
+            pairs = _pairs(found["entry/scan"], true, nearest)
+            rows |= {f"map {i}": _row(*pair) for i, pair in enumerate(pairs)}
+            rows["all maps"] = _together(pairs)
+            for name, group in found.get("entry/edges", {}).items():
+                if f"edges/{name}" in true:
+                    rows[f"{name} maps"] = _together(_pairs(group, true["edges"][name], nearest))
         if "entry/volume" in found and "volume_edge_energy" in true:
             wanted = true["volume_edge_energy"][()]
             volume = _central(found["entry/volume/edge_energy"][()], wanted.shape[1])
@@ -53,7 +52,21 @@ def compare(exported: Path, truth: Path) -> Errors:
     return Errors(rows)
 
 
-def _errors(found: NDArray[np.floating], true: NDArray[np.floating]) -> tuple[NDArray[np.floating], float]:
+Pair = tuple[NDArray[np.floating], float]
+"""Errors in eV, and the part of the true material that has an edge energy."""
+
+
+def _pairs(found: h5py.Group, true: h5py.Group, nearest: NDArray[np.intp]) -> list[Pair]:
+    """Of each map against the true one whose number is in `nearest`."""
+    maps, truths = found["edge_energy"], true["map_edge_energy"]
+    return [_errors(maps[i], truths[number]) for i, number in enumerate(nearest)]
+
+
+def _together(pairs: list[Pair]) -> Error:
+    return _row(np.concatenate([error for error, _ in pairs]), float(np.mean([part for _, part in pairs])))
+
+
+def _errors(found: NDArray[np.floating], true: NDArray[np.floating]) -> Pair:
     inside = np.isfinite(true)
     error = (found - true)[inside]
     known = np.isfinite(error)

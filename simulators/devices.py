@@ -91,10 +91,11 @@ class Monochromator(WorldDevice):
         Raises
         ------
         ValueError
-            Outside 8000-8600 eV, where the spectra are not defined.
+            Outside 8000-8600 eV, or more where other edges are scanned: the spectra are not defined there.
         """
-        if not 8000 <= energy <= 8600:
-            raise ValueError(f"{energy:g} is not within the simulated monochromator's 8000-8600 eV")
+        low, high = self.world.energy_range
+        if not low <= energy <= high:
+            raise ValueError(f"{energy:g} is not within the simulated monochromator's {low:g}-{high:g} eV")
         status = self.world.sleep(2.0)
         self.world.energy = float(energy)
         return status

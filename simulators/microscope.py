@@ -10,9 +10,10 @@ from collections import OrderedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from redoxscope.simulators.elements import NICKEL, Element
 from redoxscope.simulators.projection import StripProjector
 from redoxscope.simulators.sample import OXIDISED, REDUCED, Particle
-from redoxscope.simulators.spectra import absorption, background
+from redoxscope.simulators.spectra import background
 
 COMPONENTS = 9
 _CHEBYSHEV = np.cos(np.pi * (np.arange(COMPONENTS) + 0.5) / COMPONENTS)
@@ -21,7 +22,7 @@ NODES = 0.5 * (OXIDISED + REDUCED) + 0.5 * (OXIDISED - REDUCED) * _CHEBYSHEV
 KNOT = 2e-3
 """Projections are computed at multiples of this extent; in between they are interpolated (error below 1 meV)."""
 REFERENCE_ENERGY = 8200.0
-"""The magnification is 1 at this energy, eV."""
+"""The magnification is 1 at this energy, eV, unless another is given."""
 CENTRAL_JUMP = 0.55
 MATRIX = 0.24
 """Absorbance of everything but nickel through the particle's centre, at 8333 eV."""
@@ -37,12 +38,24 @@ class Microscope:
     particle : what is looked at
     shape : (H, W) of the detector, pixels of one voxel
     axis_offset : px, rotation axis minus detector centre
+    elements : what absorbs beside the matrix, everywhere in the same proportion; nickel must be one of them
+    reference_energy : eV, where the magnification is 1
     """
 
-    def __init__(self, particle: Particle, shape: tuple[int, int], axis_offset: float = 0.0):
+    def __init__(
+        self,
+        particle: Particle,
+        shape: tuple[int, int],
+        axis_offset: float = 0.0,
+        *,
+        elements: tuple[Element, ...] = (NICKEL,),
+        reference_energy: float = REFERENCE_ENERGY,
+    ):
         self.particle = particle
         self.shape = shape
         self.axis_offset = axis_offset
+        self.elements = elements
+        self.reference_energy = reference_energy
         footprint = np.asarray(particle.inside.any(axis=0))
         self._projector = StripProjector(footprint)
         self._density = particle.density[:, footprint].T
@@ -55,8 +68,8 @@ class Microscope:
         self._cache: OrderedDict[tuple[int, float], Image] = OrderedDict()
 
     def weights(self, energies: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(n, K) weights of the components at energies in eV: the absorption of the `NODES`."""
-        return absorption(energies, NODES)
+        """(n, K) weights of the components at energies in eV: the elements' absorption at the `NODES`."""
+        return np.asarray(sum(element.absorption(energies, NODES) for element in self.elements))
 
     def components(self, extent: float, angle: float) -> Image:
         """(K + 1, z, u) line integrals in voxels: nickel times each component, and the solid.
@@ -86,12 +99,14 @@ class Microscope:
         energy : eV
         extent, angle : state and degrees
         drift : (dy, dx) px by which the sample has moved, on the scale of the reference energy
-        magnification : about the detector's centre; default energy / `REFERENCE_ENERGY`
+        magnification : about the detector's centre; default energy / `reference_energy`
         """
         parts = self.components(extent, angle)
         weights = self.line_weights(np.array([energy]))[0].astype(np.float32)
         image: Image = np.einsum("k,kzu->zu", weights, parts)
-        return self.to_detector(image, drift, energy / REFERENCE_ENERGY if magnification is None else magnification)
+        return self.to_detector(
+            image, drift, energy / self.reference_energy if magnification is None else magnification
+        )
 
     def line_weights(self, energies: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n, K + 1) absorbance per voxel of each of the `components`, the matrix included."""

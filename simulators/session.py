@@ -1,7 +1,7 @@
 """A whole operando experiment on the simulated beamline: heating series, tomogram half-way, truth."""
 
 from collections.abc import Collection, Generator, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,6 +12,7 @@ from bluesky.utils import DuringTask, Msg
 from numpy.typing import NDArray
 
 from redoxscope.simulators.devices import Beamline, make_beamline
+from redoxscope.simulators.elements import NICKEL, chosen
 from redoxscope.simulators.faults import Callback, check_faults, faulty
 from redoxscope.simulators.plans import operando_heating
 from redoxscope.simulators.sample import reaction_rate
@@ -65,7 +66,7 @@ class Schedule:
         rate = reaction_rate(HOT)
         first, middle, last = (world.particle.extent_at(share) / rate for share in (FIRST, HALF_WAY, LAST))
         roles = {field.name: getattr(beamline, field.name) for field in fields(beamline)}
-        common: dict[str, Any] = {**roles, "energies": ENERGIES_53, "series": str(uuid4()), "md": md}
+        common: dict[str, Any] = {**roles, "energies": world.config.energies, "series": str(uuid4()), "md": md}
         tomogram: dict[str, Any] = {"final_3d": self.angles, "energies_3d": self.energies_3d}
         legs: tuple[tuple[list[tuple[float, float]], int, dict[str, Any]], ...] = (
             ([(100.0, 5400.0), (HOT, first)], 1, {}),
@@ -80,9 +81,10 @@ class Schedule:
 
 
 class _Times:
-    """Collects the runs, and the simulated times at which they looked at the edge."""
+    """Collects the runs, and the simulated times at which they looked at the edge, `offset` eV from nickel's."""
 
-    def __init__(self) -> None:
+    def __init__(self, offset: float) -> None:
+        self._near = (8325 + offset, 8360 + offset)
         self.maps: list[float] = []
         self.volume: float | None = None
         self.uids: list[str] = []
@@ -97,7 +99,7 @@ class _Times:
         elif name == "descriptor" and doc["name"] == "primary":
             self._primary = doc["uid"]
         elif name == "event" and doc["descriptor"] == self._primary:
-            if self._plan == "xanes_3d" or 8325 <= doc["data"]["mono_energy"] <= 8360:
+            if self._plan == "xanes_3d" or self._near[0] <= doc["data"]["mono_energy"] <= self._near[1]:
                 self._seen.append(doc["timestamps"]["camera_image"])
         elif name == "stop" and self._seen:
             middle = 0.5 * (self._seen[0] + self._seen[-1])
@@ -105,6 +107,13 @@ class _Times:
                 self.volume = middle
             else:
                 self.maps.append(middle)
+
+
+def _wider(config: WorldConfig) -> WorldConfig:
+    """The particle in view at its last edge too, where it is larger; no pixel full at the first, where the beam is."""
+    growth = ENERGIES_53[0] / config.energies[0]
+    height, width = (int(np.ceil(growth * n)) for n in config.detector_shape)
+    return replace(config, detector_shape=(height, width), counts_per_second=config.counts_per_second / growth**3)
 
 
 def run_session(
@@ -115,6 +124,7 @@ def run_session(
     seed: int = 0,
     inline: bool = False,
     faults: Collection[str] = (),
+    edges: Collection[str] = (NICKEL.edge,),
     real_time: float | None = None,
     truth_path: str | Path | None = None,
 ) -> list[str]:
@@ -128,8 +138,10 @@ def run_session(
     seed : of the world
     inline : frames in the events instead of in files
     faults : names from `faults.FAULTS`
+    edges : what the XANES scans sweep over, names from `elements.ELEMENTS`; the 3D scan is of nickel's
     real_time : None: as fast as it goes; a number: so many simulated seconds per real second
-    truth_path : HDF5 file for the truth at the time of every scan; see `truth.write_truth`
+    truth_path : HDF5 file for the truth at the time of every scan; see `truth.write_truth`. There is none of the volume
+        where the scans begin at another edge: its voxels would be those of another magnification
 
     Returns
     -------
@@ -138,18 +150,21 @@ def run_session(
     Raises
     ------
     ValueError
-        If a fault is unknown.
+        If a fault or an edge is unknown.
     """
     check_faults(faults)
     config = WorldConfig.quick(real_time=real_time) if quick else WorldConfig(real_time=real_time)
+    if tuple(edges) != (NICKEL.edge,):
+        config = _wider(replace(config, edges=tuple(edges)))
     world = World(config, seed)
     beamline = make_beamline(world, frames_dir, inline, faults)
     engine = RunEngine({}, context_managers=[], during_task=DuringTask())
-    times = _Times()
+    times = _Times(chosen(edges)[-1].offset)
     for callback in (times, *(faulty(callback, faults) for callback in callbacks)):
         engine.subscribe(callback)
     md = {"sample": "simulated nickel-rich oxide particle", "pixel_size_um": config.pixel_size_um, "seed": seed}
     engine(Schedule.of(quick).plan(world, beamline, md))
     if truth_path is not None:
-        world.save_truth(truth_path, times.maps, times.volume)
+        same = world.microscope.reference_energy == ENERGIES_53[0]
+        world.save_truth(truth_path, times.maps, times.volume if same else None)
     return times.uids

@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from redoxscope.simulators.detector import Detector
 from redoxscope.simulators.drift import Drift
+from redoxscope.simulators.elements import NICKEL, chosen
 from redoxscope.simulators.furnace import Furnace
-from redoxscope.simulators.microscope import REFERENCE_ENERGY, Microscope
+from redoxscope.simulators.microscope import Microscope
 from redoxscope.simulators.sample import Particle
 from redoxscope.simulators.status import Done, Later, Status
 from redoxscope.simulators.truth import ray_half_jump, write_truth
@@ -25,7 +26,7 @@ class WorldConfig:
     detector_shape: tuple[int, int] = (192, 192)
     """(H, W)"""
     pixel_size_um: float = 0.09
-    """Pixel and voxel size, µm, at 8200 eV"""
+    """Pixel and voxel size, µm, at the first of the `energies`"""
     axis_offset: float = 3.3
     """Rotation axis minus detector centre, px"""
     counts_per_second: float = 20000.0
@@ -42,6 +43,14 @@ class WorldConfig:
     """Simulated clock at the start, s since the epoch"""
     real_time: float | None = None
     """None: time is never slept for. A number: so many simulated seconds pass in one real second"""
+    edges: tuple[str, ...] = ("Ni K",)
+    """Edges that a XANES scan sweeps over, names from `elements.ELEMENTS`; without those of manganese and cobalt the
+    particle holds none"""
+
+    @property
+    def energies(self) -> NDArray[np.float64]:
+        """(n,) eV: of a XANES scan over the `edges`."""
+        return np.concatenate([element.energies for element in chosen(self.edges)])
 
     @classmethod
     def quick(cls, *, real_time: float | None = None) -> "WorldConfig":
@@ -62,13 +71,22 @@ class World:
         self.config = config = config or WorldConfig()
         optics, drift = (np.random.default_rng([seed, stream]) for stream in (1, 2))
         self.particle = Particle(config.volume_size, seed)
-        self.microscope = Microscope(self.particle, config.detector_shape, config.axis_offset)
+        reference = float(config.energies[0])
+        self.microscope = Microscope(
+            self.particle,
+            config.detector_shape,
+            config.axis_offset,
+            elements=chosen({NICKEL.edge, *config.edges}),
+            reference_energy=reference,
+        )
+        self.energy_range = (min(8000.0, reference - 200.0), 8600.0)
+        """eV that the monochromator reaches"""
         self.detector = Detector(config.detector_shape, config.counts_per_second, config.dark_per_second, optics)
         self.furnace = Furnace(config.start_time, config.ramp, config.lag)
         self._drift = Drift(config.start_time, config.drift_per_root_hour, drift)
         self._drift_origin: tuple[float, float] | None = None
         self.lock = threading.RLock()
-        self.energy = REFERENCE_ENERGY
+        self.energy = reference
         """eV"""
         self.angle = 0.0
         """deg"""
@@ -130,12 +148,12 @@ class World:
         """(z, y, x) edge energy in eV at a past time (s since the epoch); NaN outside the material."""
         return self.particle.edge_energy(self.furnace.at(time)[1])
 
-    def true_map(self, time: float) -> NDArray[np.float32]:
+    def true_map(self, time: float, edge: str = NICKEL.edge) -> NDArray[np.float32]:
         """(H, W) half-jump in eV of the noise-free ray spectra at a past time, on the first frame's pixels.
 
         NaN where the edge jump is below 0.02. Mixing along the beam is in it.
         """
-        return ray_half_jump(self.microscope, self.furnace.at(time)[1])
+        return ray_half_jump(self.microscope, self.furnace.at(time)[1], *chosen([edge]))
 
     def transformed(self, time: float) -> float:
         """Share of the material, 0..1, past midway at a past time."""

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from redoxscope.analysis.absorbance import absorbance, absorbance_variance, transmission
+from redoxscope.analysis.absorbance import absorbance, absorbance_variance, air_level, transmission
 
 
 def test_counts_to_absorbance():
@@ -38,3 +38,16 @@ def test_variance_is_that_of_repeated_exposures(true, gain):
     found = absorbance(transmission(sample, flat))
     expected = absorbance_variance(np.array(true), photons / gain, photons_per_count=gain)
     assert found.var() == pytest.approx(expected, rel=0.03)
+
+
+@pytest.mark.parametrize(("level", "wanted"), [(0.004, 0.004), (-0.012, -0.012), (0.05, 0.0)])
+def test_the_level_of_the_air_is_the_beams_flicker(level, wanted):
+    rng = np.random.default_rng(3)
+    absorbed = level + 0.01 * rng.standard_normal((90, 90))
+    absorbed[20:70, 20:70] += 0.5
+    assert air_level(absorbed, np.full(absorbed.shape, 1e-4)) == pytest.approx(wanted, abs=5e-4)
+
+
+def test_a_slope_of_absorbance_is_no_air():
+    slope = np.linspace(0.012, 0.6, 8100).reshape(90, 90)
+    assert air_level(slope, np.full(slope.shape, 1e-4)) == 0.0

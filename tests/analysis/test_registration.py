@@ -88,6 +88,23 @@ def test_a_jump_of_thirty_pixels_in_mid_scan(field):
     assert rms(found, shifts) < 0.08
 
 
+@pytest.mark.parametrize("jump", [(0.0, 0.0), (22.0, -21.0)])
+def test_a_sweep_over_several_edges_magnifies_by_a_third(field, jump):
+    """Three edges as in Mu et al., 6390 to 8600 eV; the field shows its own edge at the last one only."""
+    energies = np.concatenate([ENERGIES - 1900, ENERGIES - 700, ENERGIES + 200])
+    shifts = drift(energies.size, 0.15)
+    shifts[70:] += jump
+    scales = energies / energies[0]
+    assert scales[-1] > 1.3
+    registration = Registration()
+    found = [
+        registration.place(i, field.frame(max(e - 200, 8000.0), s, m, 0.03, i), m)
+        for i, (e, s, m) in enumerate(zip(energies, shifts, scales, strict=True))
+    ]
+    assert all(p.valid for p in found)
+    assert rms(found, shifts) < 0.15
+
+
 @pytest.mark.parametrize("where", [0, 3, 15])
 @pytest.mark.parametrize("kind", ["blank", "all NaN", "noise"])
 def test_a_frame_that_shows_nothing_is_told_apart(field, kind, where):

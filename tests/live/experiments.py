@@ -1,7 +1,7 @@
 """Simulated experiments with their truth, and what a monitor makes of them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from bluesky.utils import DuringTask
 from redoxscope.live.journal import Journal
 from redoxscope.live.monitor import Monitor
 from redoxscope.live.observer import Observer
-from redoxscope.live.profile import load_profile
+from redoxscope.live.profile import Profile, load_profile
 from redoxscope.live.series_folder import list_series
 from redoxscope.simulators import World, WorldConfig, make_beamline, operando_heating, run_session
+from redoxscope.simulators.elements import ELEMENTS
 from redoxscope.simulators.faults import faulty
 from redoxscope.simulators.spectra import ENERGIES_53
 
@@ -114,7 +115,8 @@ class Notes(Observer):
 
 def watch(data: Path, documents: Iterable[tuple[str, dict[str, Any]]], profile: Any = "simulated") -> Monitor:
     """A monitor that has seen the documents to their end; its observer is a `Notes`."""
-    monitor = Monitor(data, load_profile(profile), observer=Notes())
+    chosen = profile if isinstance(profile, Profile) else load_profile(profile)
+    monitor = Monitor(data, chosen, observer=Notes())
     for name, doc in documents:
         monitor(name, doc)
     monitor.finish()
@@ -145,3 +147,51 @@ def error(found: np.ndarray, true: np.ndarray) -> tuple[float, float]:
     inside = np.isfinite(true)
     off = np.abs(found - true)[inside]
     return float(np.nanmedian(off)), float(np.isfinite(off).mean())
+
+
+EDGES = ("Mn K", "Co K", "Ni K")
+
+
+def profile_of_edges(main: str = "Ni K", others: Iterable[str] = ("Mn K", "Co K")) -> Any:
+    """The simulated beamline's, with windows at these edges as its own has them at nickel's."""
+    simulated = load_profile("simulated")
+
+    def table(name: str) -> dict[str, Any]:
+        moved = ELEMENTS[name].offset
+        windows = {key: [e + moved for e in getattr(simulated.edge, key)] for key in ("pre", "post", "search")}
+        return {"name": name, "nominal": simulated.edge.nominal + moved, **windows}
+
+    main_table = simulated.edge.model_dump() if main == "Ni K" else table(main)
+    return Profile.model_validate(
+        {**simulated.model_dump(), "edge": main_table, "other_edges": [table(name) for name in others]}
+    )
+
+
+def edges_experiment(
+    folder: Path,
+    edges: Iterable[str] = EDGES,
+    scans: int = 2,
+    *,
+    hold: float = 9000.0,
+    before: float = 0.0,
+    size: float | None = 0.18,
+) -> tuple[Documents, World]:
+    """XANES scans over several edges at 231 °C, each after a `hold` (s) and all after so many seconds `before`."""
+    config = replace(WorldConfig.quick(), edges=tuple(edges), counts_per_second=12000.0)
+    world = World(config, seed=1)
+    world.furnace.heat_to(231.0)
+    world.settle()
+    world.sleep(before)
+    engine = RunEngine({}, context_managers=[], during_task=DuringTask())
+    documents: Documents = []
+    engine.subscribe(lambda name, doc: documents.append((name, doc)))
+    engine(
+        operando_heating(
+            **vars(make_beamline(world, folder / "frames")),
+            programme=[(231.0, hold * scans)],
+            interval=hold,
+            energies=config.energies,
+            md={} if size is None else {"pixel_size_um": size},
+        )
+    )
+    return documents, world

@@ -5,7 +5,7 @@ import numpy as np
 from redoxscope.analysis.topography import FrontSurface, Topography
 from redoxscope.analysis.gauge import Alignment
 from redoxscope.analysis.volume import EdgeVolume
-from redoxscope.live.series_parts import FrameCount, ScanRecord, SeriesFacts
+from redoxscope.live.series_parts import EdgeRecord, FrameCount, ScanRecord, SeriesFacts
 
 ENERGIES = np.linspace(8200.0, 8450.0, 11)
 FACTS = SeriesFacts(
@@ -42,6 +42,11 @@ def scan(number, shape=(12, 16), uid=None, energies=ENERGIES):
         magnification=1 + 0.001 * np.arange(len(energies)),
         shift_quality=rng.random(len(energies)),
     )
+
+
+def edge(number, name, shape=(12, 16)):
+    made = scan(100 + number, shape)
+    return EdgeRecord(name, 6547.0, made.edge_energy - 1800, made.edge_energy_sigma, made.edge_jump, made.state)
 
 
 def volume(shape=(10, 11, 12)):

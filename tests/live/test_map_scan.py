@@ -130,7 +130,7 @@ def test_a_map_is_provisional_before_the_end_with_the_baselines_of_the_scan_befo
         for name, doc in run[: half + 1]:
             monitor(name, doc)
         open_run = monitor.runs.get(run[0][1]["uid"])
-        result = open_run.scan.result()
+        result = open_run.scan.result().main
         shown.append(result)
         for name, doc in run[half + 1 :]:
             monitor(name, doc)

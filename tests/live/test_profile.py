@@ -23,7 +23,7 @@ def refused(path_or_name) -> str:
 
 def test_every_profile_that_comes_with_it_loads_and_can_make_an_edge():
     names = profile_names()
-    assert {"simulated", "nsls2_fxi"} <= set(names)
+    assert {"simulated", "simulated_edges", "nsls2_fxi"} <= set(names)
     for name in names:
         profile = load_profile(name)
         assert profile.name == name

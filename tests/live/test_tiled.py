@@ -22,7 +22,7 @@ from redoxscope.live.series_folder import SeriesFolder
 from redoxscope.live.tiled_server import EmbeddedTiled
 from redoxscope.live.tiled_store import TiledError, connect, register_raw, register_series, sync
 
-from .series_of_scans import FACTS, scan, topography, volume
+from .series_of_scans import FACTS, edge, scan, topography, volume
 
 DATA = Path(os.environ.get("REDOXSCOPE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 SHAPE = (6, 5)
@@ -233,6 +233,27 @@ def test_a_run_without_a_stop_is_left_for_later(data, client, tmp_path):
     register_raw(client, journal)
     with pytest.raises(UserError, match="no such run"):
         open_source(f"tiled:{uid}", tiled=client)
+
+
+def test_other_edges_and_the_front_line_stand_below_the_series(data, client):
+    folder = SeriesFolder.create(data / "results", "edges", FACTS)
+    line = {"front_line": np.array([[1.0, 2.0], [3.0, 4.5]]), "front_line_number": np.zeros(2, dtype=int)}
+    folder.set_current(replace(scan(0), edges={"Mn_K": edge(0, "Mn K")}), 1)
+    folder.add_scan(replace(scan(0), edges={"Mn_K": edge(0, "Mn K")}, **line))
+    folder.add_scan(scan(1))
+    folder.set_current(replace(scan(2), edges={"Mn_K": edge(2, "Mn K")}), 1)
+    register_series(client, folder.path, "edges", asdict(folder.facts))
+    run = client["results"]["edges"]
+    assert sorted(run) == ["current", "edges", "provenance", "scan"]
+    group = run["edges"]["Mn_K"]
+    assert group.metadata["edge"] == "Mn K"
+    assert group.metadata["nominal_energy"] == 6547.0
+    wanted = edge(0, "Mn K")
+    np.testing.assert_array_equal(group["edge_energy"].read(), [wanted.edge_energy, np.full((12, 16), np.nan)])
+    np.testing.assert_array_equal(group["state"].read(), [wanted.state, np.zeros((12, 16))])
+    np.testing.assert_array_equal(run["current"]["edges"]["Mn_K"]["edge_jump"].read(), edge(2, "Mn K").edge_jump)
+    np.testing.assert_array_equal(run["scan"]["front_line"].read(), line["front_line"])
+    np.testing.assert_array_equal(run["scan"]["front_line_scan"].read(), [0, 0])
 
 
 def test_a_growing_series_is_seen_without_registering_again(data, client):
