@@ -81,9 +81,15 @@ def _parser() -> argparse.ArgumentParser:
     _no_view(replay)
 
     _command(commands, "runs", _runs, "list what is stored")
-    export = _command(commands, "export", _export, "write one series to an HDF5 (NeXus) file")
+    export = _command(commands, "export", _export, "write one series for other programs")
+    export.description = (
+        "The ending of OUT says what is written: all of the series to an HDF5 (NeXus) file (.h5, .hdf5, .nxs); the "
+        "volume as OME-Zarr (.ome.zarr, .zarr), as OME-TIFF (.ome.tif) or, edge energies only, as an ImageJ stack "
+        "(.tif); the isosurfaces with their curvatures, one file per energy such as NAME-8340.0.vtp, as VTK PolyData "
+        "(.vtp) or PLY (.ply). Into an existing folder goes one of each."
+    )
     export.add_argument("series", metavar="SERIES", help="its name, the beginning of it, or latest")
-    export.add_argument("file", metavar="FILE.h5", type=Path)
+    export.add_argument("file", metavar="OUT", type=Path)
 
     figures = _command(commands, "figures", _figures, "draw a series: fig1 … fig5, as PDF and PNG")
     figures.add_argument("series", metavar="SERIES", help="its name, the beginning of it, or latest")

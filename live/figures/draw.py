@@ -16,11 +16,11 @@ from redoxscope.live.figures.propagation import propagation
 from redoxscope.live.figures.region import Region, check_region
 from redoxscope.live.figures.region_view import region_figure
 from redoxscope.live.figures.solid import slice_numbers, solid_figure
-from redoxscope.live.figures.stored import StoredSeries, read_series
 from redoxscope.live.figures.topography import topography_figure
 from redoxscope.live.frames import FrameFiles
 from redoxscope.live.profile import Profile
 from redoxscope.live.series_folder import SeriesFolder
+from redoxscope.live.stored import StoredSeries, read_series
 
 Say = Callable[[str], None]
 

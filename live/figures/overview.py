@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from redoxscope.analysis.front import FrontWindow, front_lines
 from redoxscope.live.figures import style
-from redoxscope.live.figures.stored import Array, Scans, StoredSeries
+from redoxscope.live.stored import Array, Scans, StoredSeries
 
 _SHOWN = 6
 _SHORTEST = 6.0

@@ -7,7 +7,7 @@ from skimage.measure import marching_cubes
 
 from redoxscope.live.figures import style
 from redoxscope.live.figures.rendering import Layer
-from redoxscope.live.figures.stored import Array, Solid
+from redoxscope.live.stored import Array, Solid
 
 _LARGEST = 200
 """Voxels along an edge; of a larger volume every second, third … voxel makes the picture."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from redoxscope.analysis.front import FrontWindow, front_length, front_lines
 from redoxscope.live.figures import style
 from redoxscope.live.figures.overview import box, draw_front, draw_maps, extent, fronts, successive, time_axis
-from redoxscope.live.figures.stored import Array, Scans, StoredSeries
+from redoxscope.live.stored import Array, Scans, StoredSeries
 
 _SHOWN = 6
 _NEW, _PARENT = "#9ecae1", "#f2e6c9"

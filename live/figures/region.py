@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from redoxscope.live.errors import UserError
 from redoxscope.live.figures import style
-from redoxscope.live.figures.stored import Array, StoredSurface, StoredTopography
+from redoxscope.live.stored import Array, StoredSurface, StoredTopography
 
 _SIDE = 0.3
 """Side of a chosen box, as a part of the surfaces' extent."""

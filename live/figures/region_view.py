@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from redoxscope.live.figures import particle, style
 from redoxscope.live.figures.region import Region, check_region, choose_region, clip, region_curvature
 from redoxscope.live.figures.rendering import Layer, View, box_lines, render, triad
-from redoxscope.live.figures.stored import StoredSeries, StoredTopography
 from redoxscope.live.figures.topography import curvature_bar, curvature_limit
+from redoxscope.live.stored import StoredSeries, StoredTopography
 
 _ROW, _ROWS = 3, 2
 _PIXELS = 560

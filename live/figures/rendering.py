@@ -14,7 +14,7 @@ from matplotlib.transforms import Affine2D, ScaledTranslation
 from numpy.typing import NDArray
 
 from redoxscope.live.figures import style
-from redoxscope.live.figures.stored import Array
+from redoxscope.live.stored import Array
 
 _FROM = np.array([0.5, 1.0, -0.45])
 """Where the camera stands, seen from the middle, (x, y, z)."""

@@ -11,7 +11,7 @@ from redoxscope.live.errors import UserError
 from redoxscope.live.figures import particle, style
 from redoxscope.live.figures.overview import box, draw_front, extent, fronts
 from redoxscope.live.figures.rendering import Layer, View, render, triad
-from redoxscope.live.figures.stored import Array, Solid, StoredSeries
+from redoxscope.live.stored import Array, Solid, StoredSeries
 
 _SLICES = 5
 _PIXELS = 720

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from redoxscope.live.figures import particle, style
 from redoxscope.live.figures.rendering import Layer, Picture, View, render, triad
-from redoxscope.live.figures.stored import Array, Solid, StoredSeries, StoredTopography
+from redoxscope.live.stored import Array, Solid, StoredSeries, StoredTopography
 
 _SHOWN = 5
 _PIXELS = 500

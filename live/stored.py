@@ -1,6 +1,6 @@
-"""What a stored series offers to the figures, read as it is needed from a file in the exported schema.
+"""What a stored series offers to figures and exports, read as it is needed from a file in the exported schema.
 
-A name that newer or older versions of the analysis do not write is None here: the figures do without.
+What some versions of the analysis do not write stands in mappings: who reads does without.
 """
 
 import json
