@@ -17,7 +17,7 @@ from redoxscope.live.nexus import open_read
 
 Array = NDArray[np.floating]
 
-_OPTIONAL = ("front_length", "front_components", "front_speed")
+_OPTIONAL = ("front_length", "front_components", "front_speed", "front_speed_sigma")
 _STATISTICS = (
     "gaussian_histogram",
     "gaussian_edges",
@@ -65,6 +65,17 @@ class Scans:
         """(y, x) of one scan."""
         with open_read(self.path) as file:
             return np.asarray(file["entry/scan"][name][index])
+
+    def front_line(self, index: int) -> list[Array] | None:
+        """The pieces of one scan's front line, each (n, 2) of (y, x) in pixels; None if no lines are stored."""
+        with open_read(self.path) as file:
+            group = file["entry/scan"]
+            if not {"front_line", "front_line_number", "front_line_scan"} <= set(group):
+                return None
+            own = group["front_line_scan"][()] == index
+            points = np.asarray(group["front_line"][()][own], dtype=np.float64)
+            number = group["front_line_number"][()][own]
+        return [points[number == piece] for piece in np.unique(number)]
 
 
 @dataclass(frozen=True)

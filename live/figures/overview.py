@@ -74,10 +74,18 @@ def extent(area: tuple[slice, slice], pixel: float) -> tuple[float, float, float
     return low, high, (rows.stop - 0.5) * pixel, (rows.start - 0.5) * pixel
 
 
-def fronts(edge_energy: Array, energy: float, pixel: float) -> list[NDArray[np.float64]]:
+def contour(edge_energy: Array, energy: float, pixel: float) -> list[NDArray[np.float64]]:
     """Contour lines (n, 2) of (y, x) at the front's energy, in units of `pixel`, without specks."""
     lines = front_lines(edge_energy, FrontWindow(energy))
     return [line * pixel for line in lines if np.hypot(*np.diff(line, axis=0).T).sum() >= _SHORTEST]
+
+
+def fronts(scans: Scans, index: int, edge_energy: Array, energy: float) -> list[NDArray[np.float64]]:
+    """The front of one scan in the scans' unit, pieces (n, 2) of (y, x): as stored, else the map's contour."""
+    stored = scans.front_line(index)
+    if stored is None:
+        return contour(edge_energy, energy, scans.pixel)
+    return [np.asarray(line * scans.pixel, dtype=np.float64) for line in stored]
 
 
 def draw_maps(part: SubFigure, scans: Scans, shown: list[int], maps: list[Array], energy: float) -> None:
@@ -91,7 +99,7 @@ def draw_maps(part: SubFigure, scans: Scans, shown: list[int], maps: list[Array]
             values[area], extent=extent(area, scans.pixel), vmin=low, vmax=high,
             cmap=style.map_colours(style.ENERGY_MAP), interpolation="nearest",
         )  # fmt: skip
-        draw_front(axes, fronts(values, energy, scans.pixel))
+        draw_front(axes, fronts(scans, i, values, energy))
         axes.set_title(when(scans, i), pad=3)
         style.picture_axes(axes)
         if number == 0:
@@ -198,8 +206,8 @@ def _overlay(part: SubFigure, axes: Axes, scans: Scans, shown: list[int], maps: 
     shade = np.where(known, 1.0, np.nan)[area]
     axes.imshow(shade, extent=extent(area, scans.pixel), cmap="Greys", vmin=0, vmax=10)
     times, label = time_axis(scans)
-    for values, colour in zip(maps, style.colours(times[shown]), strict=True):
-        draw_front(axes, fronts(values, energy, scans.pixel), colour, 1.0)
+    for i, values, colour in zip(shown, maps, style.colours(times[shown]), strict=True):
+        draw_front(axes, fronts(scans, i, values, energy), colour, 1.0)
     axes.set_title(f"front at {energy:g} eV", pad=3)
     style.picture_axes(axes)
     style.scale_bar(axes, scans.unit)

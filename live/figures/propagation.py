@@ -56,7 +56,7 @@ def _phases(part: SubFigure, scans: Scans, shown: list[int], maps: list[Array], 
         axes.imshow(phase, extent=extent(area, scans.pixel), vmin=0, vmax=1, cmap=two, interpolation="nearest")
         for line in before:
             axes.plot(line[:, 1], line[:, 0], color="black", linewidth=0.6, linestyle=(0, (2, 1.2)))
-        before = fronts(values, energy, scans.pixel)
+        before = fronts(scans, i, values, energy)
         draw_front(axes, before)
         axes.set_title(f"{100 * scans.fraction[i]:.0f} % transformed", pad=3)
         style.picture_axes(axes)
@@ -89,6 +89,12 @@ def _length(axes: Axes, scans: Scans, energy: float) -> None:
 
 def _speed(axes: Axes, scans: Scans, energy: float) -> None:
     times, _ = time_axis(scans)
-    axes.plot(times, scans.metrics["front_speed"], "^-", color=style.GREEN)
+    unit = scans.metric_units["front_speed"]
+    # A front of hours: micrometres per second would be all noughts.
+    hourly = unit.endswith("/s")
+    speed = scans.metrics["front_speed"] * (3600 if hourly else 1)
+    sigma = scans.metrics.get("front_speed_sigma")
+    error = None if sigma is None else sigma * (3600 if hourly else 1)
+    axes.errorbar(times, speed, error, fmt="^-", color=style.GREEN, elinewidth=0.7, capsize=1.5)
     axes.axhline(0, color=style.GREY, linewidth=0.5)
-    axes.set(ylabel=f"speed of the front ({style.nice(scans.metric_units['front_speed'])})")
+    axes.set(ylabel=f"speed of the front ({style.nice(unit[:-1] + 'h' if hourly else unit)})")

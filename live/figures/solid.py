@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 
 from redoxscope.live.errors import UserError
 from redoxscope.live.figures import particle, style
-from redoxscope.live.figures.overview import box, draw_front, extent, fronts
+from redoxscope.live.figures.overview import box, contour, draw_front, extent
 from redoxscope.live.figures.rendering import Layer, View, render, triad
 from redoxscope.live.stored import Array, Solid, StoredSeries
 
@@ -28,7 +28,7 @@ def solid_figure(series: StoredSeries, depths: Sequence[float] | None = None, *,
     if solid is None:
         raise ValueError("the series has no edge-energy volume")
     limits = style.energy_range(solid.edge_energy)
-    figure = style.new_figure(118 if in_3d else 62)
+    figure = style.new_figure(118 if in_3d else 52)
     *upper, lower = style.divide(figure, 2, 1, height_ratios=(1.35, 1)) if in_3d else style.divide(figure, 1, 1)
     for part in upper:
         _renderings(part, series, solid, limits)
@@ -118,7 +118,7 @@ def _slices(
             values[area], extent=extent(area, solid.voxel), vmin=limits[0], vmax=limits[1],
             cmap=style.map_colours(style.ENERGY_MAP), interpolation="nearest",
         )  # fmt: skip
-        draw_front(axes, fronts(values, energy, solid.voxel))
+        draw_front(axes, contour(values, energy, solid.voxel))
         axes.set_title(f"depth {(number - top(solid)) * solid.voxel:.3g} {style.nice(solid.unit)}", pad=3)
         style.picture_axes(axes)
     style.letter(panels[0], name)

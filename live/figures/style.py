@@ -160,9 +160,7 @@ def energy_range(values: NDArray[np.floating]) -> tuple[float, float]:
 
 def map_colours(name: str) -> Colormap:
     """A colour map in which missing values are transparent."""
-    found = matplotlib.colormaps[name].copy()
-    found.set_bad(alpha=0.0)
-    return found
+    return matplotlib.colormaps[name].with_extremes(bad=(0.0, 0.0, 0.0, 0.0))
 
 
 def sequence_bar(part: Any, axes: Axes, values: NDArray[np.floating], label: str, cmap: str = TIME_MAP) -> None:
@@ -173,4 +171,5 @@ def sequence_bar(part: Any, axes: Axes, values: NDArray[np.floating], label: str
     low, high = float(np.min(values)), float(np.max(values))
     shown = ListedColormap(matplotlib.colormaps[cmap](np.linspace(0, 0.9, 256)))
     scale = ScalarMappable(Normalize(low, high if high > low else low + 1.0), shown)
-    part.colorbar(scale, ax=axes, label=label, aspect=22, pad=0.02)
+    bar = part.colorbar(scale, ax=axes, label=label, aspect=22, pad=0.02)
+    bar.ax.locator_params(nbins=6)
