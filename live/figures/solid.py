@@ -105,6 +105,7 @@ def _voxels(axes: Axes, solid: Solid, energy: float) -> None:
         axes.set_title(f"{100 * below:.0f} % of the volume < {energy:g} eV", pad=3)
     axes.axvline(energy, color=style.FRONT, linewidth=0.8)
     axes.set(xlabel="edge energy (eV)", ylabel="share of voxels (1/eV)")
+    axes.locator_params(axis="x", nbins=4)
 
 
 def _slices(
