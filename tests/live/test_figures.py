@@ -13,6 +13,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from redoxscope.live.cli import main
+from redoxscope.live.export import export
 from redoxscope.live.figures import draw, style
 from redoxscope.live.figures.overview import overview, successive
 from redoxscope.live.figures.probe import can_render
@@ -362,3 +363,35 @@ def test_a_figure_is_there_whole_or_not_at_all(data, tmp_path, monkeypatch):
     assert main(["figures", folder.name, "--out", str(tmp_path), "--data", str(data)]) == 2
     assert (tmp_path / "fig1.pdf").read_text() == "old"
     assert [path.name for path in Path(tmp_path).iterdir()] == ["fig1.pdf"]
+
+
+def test_stored_front_lines_and_their_numbers_are_shown_as_they_are(data, tmp_path):
+    """Another version of the analysis stores lines, length and speed by scan: these are drawn, none is computed."""
+    path = tmp_path / "fronts.h5"
+    export(find_series(data, "latest"), path)
+    square = np.array([[20.0, 20], [20, 30], [30, 30], [30, 20], [20, 20]])
+    speed = np.array([np.nan, 1e-5, 2e-5, 3e-5])
+    with h5py.File(path, "a") as file:
+        group = file["entry/scan"]
+        for name, values, units in (
+            ("pixel_size", 0.1, "um"),
+            ("front_line", np.concatenate([square, square + 5, square]), "px"),
+            ("front_line_number", [0] * 5 + [1] * 5 + [0] * 5, "1"),
+            ("front_line_scan", [1] * 10 + [2] * 5, "1"),
+            ("front_length", [0.0, 8.0, 4.0, 0.0], "um"),
+            ("front_speed", speed, "um/s"),
+        ):
+            group[name] = values
+            group[name].attrs["units"] = units
+    figure = propagation(read_series(path))
+    drawn = {
+        axes.get_title()[:1]: [line for line in curves(axes) if len(line) == 5]
+        for axes in figure.get_axes()
+        if " h" in axes.get_title()
+    }
+    # Each piece has a light rim: it is drawn twice.
+    assert [len(drawn[scan]) // 2 for scan in "0123"] == [0, 2, 1, 0]
+    np.testing.assert_allclose(drawn["2"][0], 0.1 * square[:, ::-1])
+    assert has_curve(panel(figure, "d"), np.arange(4.0), [0, 8, 4, 0])
+    np.testing.assert_allclose(panel(figure, "e").get_lines()[0].get_ydata()[1:], 3600 * speed[1:])
+    assert panel(figure, "e").get_ylabel() == "speed of the front (µm/h)"
