@@ -40,6 +40,28 @@ def replacing(target: Path) -> Iterator[Path]:
     _sync(target.parent)
 
 
+@contextmanager
+def replacing_folder(target: Path) -> Iterator[Path]:
+    """The same for a folder with all that is in it; between the old and the new there is for a moment none."""
+    temporary = target.with_name(f".{target.name[:100]}.{_HOST}-{os.getpid()}-{next(_serial)}{_SUFFIX}")
+    try:
+        temporary.mkdir()
+        yield temporary
+        for path in temporary.rglob("*"):
+            _sync(path)
+        if target.exists():
+            away = temporary.with_name(f"{temporary.name.removesuffix(_SUFFIX)}-old{_SUFFIX}")
+            os.replace(target, away)
+            os.replace(temporary, target)
+            shutil.rmtree(away)
+        else:
+            os.replace(temporary, target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _sync(target.parent)
+
+
 def need_room(path: Path, size: int) -> None:
     """Raise OSError if there are less than `size` bytes free where a file is written.
 

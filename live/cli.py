@@ -84,9 +84,23 @@ def _parser() -> argparse.ArgumentParser:
     _no_view(replay)
 
     _command(commands, "runs", _runs, "list what is stored")
-    export = _command(commands, "export", _export, "write one series to an HDF5 (NeXus) file")
+    export = _command(commands, "export", _export, "write one series for other programs")
+    export.description = (
+        "The ending of OUT says what is written: all of the series to an HDF5 (NeXus) file (.h5, .hdf5, .nxs); the "
+        "volume as OME-Zarr (.ome.zarr, .zarr), as OME-TIFF (.ome.tif) or, edge energies only, as an ImageJ stack "
+        "(.tif); the isosurfaces with their curvatures, one file per energy such as NAME-8340.0.vtp, as VTK PolyData "
+        "(.vtp) or PLY (.ply). Into an existing folder goes one of each."
+    )
     export.add_argument("series", metavar="SERIES", help="its name, the beginning of it, or latest")
-    export.add_argument("file", metavar="FILE.h5", type=Path)
+    export.add_argument("file", metavar="OUT", type=Path)
+
+    figures = _command(commands, "figures", _figures, "draw a series: fig1 … fig5, as PDF and PNG")
+    figures.add_argument("series", metavar="SERIES", help="its name, the beginning of it, or latest")
+    figures.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="made if it is not there")
+    figures.add_argument(
+        "--depths", type=_depths, metavar="D,D,…", help="of fig3's slices, µm below the particle's top"
+    )
+    figures.add_argument("--region", metavar="Z0:Z1,Y0:Y1,X0:X1", help="fig5's box, µm from the volume's first voxel")
 
     bench = _command(commands, "bench", _bench, "speed of every stage, beside its peers and the memory's")
     bench.add_argument("--json", metavar="FILE", type=Path, help="write all numbers")
@@ -129,6 +143,13 @@ def _speed(text: str) -> float | None:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError("a speed is larger than 0, or max")
     return value
+
+
+def _depths(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text}: write numbers with commas between, as 1,2.5,4") from None
 
 
 def data_folder(given: Path | None) -> Path:
@@ -203,6 +224,12 @@ def _export(options: argparse.Namespace) -> int:
     from redoxscope.live.listing import export_series
 
     return export_series(data_folder(options.data), options.series, options.file)
+
+
+def _figures(options: argparse.Namespace) -> int:
+    from redoxscope.live.figures.command import figures
+
+    return figures(data_folder(options.data), options.series, options.out, depths=options.depths, region=options.region)
 
 
 def _bench(options: argparse.Namespace) -> int:

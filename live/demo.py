@@ -15,7 +15,7 @@ from rich.table import Table
 
 from redoxscope.live.errors import UserError
 from redoxscope.live.export import export
-from redoxscope.live.figures import draw
+from redoxscope.live.figures import draw_series
 from redoxscope.live.monitor import Monitor
 from redoxscope.live.profile import load_profile
 from redoxscope.live.series_folder import SeriesFolder
@@ -49,7 +49,7 @@ def demo(data: Path, *, quick: bool, seed: int) -> int:
             terminal.note("drawing")
             folders = list(monitor.touched.values())
             exported = [_export(folder, data / "exported") for folder in folders]
-            drawn = [path for file in exported for path in draw(file, file.parent, terminal.note)]
+            drawn = [path for folder in folders for path in _draw(folder, data / "exported", terminal)]
     finally:
         receiver.close()
     errors = compare(exported[-1], truth) if exported else None
@@ -88,6 +88,16 @@ def _export(folder: SeriesFolder, where: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     export(folder, target)
     return target
+
+
+def _draw(folder: SeriesFolder, where: Path, terminal: Terminal) -> list[Path]:
+    """The figures as PNG and PDF; the report lists the first kind."""
+    try:
+        made = draw_series(folder, where / folder.name, terminal.note)
+    except UserError as error:
+        terminal.note(f"no figures: {error}")
+        return []
+    return [path for path in made if path.suffix == ".png"]
 
 
 def _report(

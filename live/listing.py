@@ -1,5 +1,6 @@
 """`redoxscope runs` and `redoxscope export`: what is stored, from the files alone."""
 
+import sys
 import time
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from redoxscope.live.errors import UserError
-from redoxscope.live.export import export
+from redoxscope.live.export import export_as
 from redoxscope.live.series_folder import find_series, list_series
 
 
@@ -34,13 +35,18 @@ def runs(data: Path) -> int:
 
 
 def export_series(data: Path, name: str, target: Path) -> int:
-    """Write a series to an HDF5 file."""
+    """Write a series in the format of the target's ending; prints what has been written."""
     if not data.is_dir():
         raise UserError(f"{data}: there is no such data folder; give --data DIR or set REDOXSCOPE_DATA")
     folder = find_series(data, name)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(f"exporting {folder.name}", total=1.0)
-        export(folder, target, lambda fraction: progress.update(task, completed=fraction))
-    print(target)
+        made = export_as(folder, target, lambda fraction: progress.update(task, completed=fraction), _left_out)
+    for path in made:
+        print(path)
     return 0
+
+
+def _left_out(line: str) -> None:
+    print(f"redoxscope: {line}", file=sys.stderr)

@@ -1,6 +1,5 @@
 """One series as one file that stands alone."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import h5py
 import numpy as np
 
 from redoxscope.live.atomic import need_room, replacing
-from redoxscope.live.errors import UserError
+from redoxscope.live.export.targets import check_target, told
 from redoxscope.live.nexus import (
     COMPRESSION,
     EDGE_MAPS,
@@ -35,25 +34,9 @@ def export(folder: SeriesFolder, target: Path, progress: Callable[[float], None]
     cannot be written.
     """
     target = Path(target)
-    _check(folder, target)
-    try:
-        with replacing(target) as path, h5py.File(path, "w", libver=LIBVER) as file:
-            _write(file, folder, target.name, progress or (lambda fraction: None))
-    except (OSError, RuntimeError) as error:
-        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else " ".join(str(error).split())
-        raise UserError(f"cannot export to {target}: {why}") from error
-
-
-def _check(folder: SeriesFolder, target: Path) -> None:
-    parent = target.absolute().parent
-    if not os.path.isdir(parent):
-        raise UserError(f"cannot export to {target}: there is no folder {parent}; make it first")
-    if os.path.isdir(target):
-        raise UserError(f"cannot export to {target}: it is a folder; give the name of a file")
-    if not os.access(parent, os.W_OK):
-        raise UserError(f"cannot export to {target}: the folder {parent} is not writable; choose another")
-    if parent.resolve() == folder.path.resolve():
-        raise UserError(f"cannot export to {target}: this is where the series is stored; choose another folder")
+    check_target(folder, target)
+    with told(target), replacing(target) as path, h5py.File(path, "w", libver=LIBVER) as file:
+        _write(file, folder, target.name, progress or (lambda fraction: None))
 
 
 def _write(file: h5py.File, folder: SeriesFolder, name: str, progress: Callable[[float], None]) -> None:

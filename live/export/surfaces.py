@@ -1,0 +1,57 @@
+"""The isosurfaces of a series, a file for each energy."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from redoxscope.live.atomic import need_room, replacing
+from redoxscope.live.errors import UserError
+from redoxscope.live.export.targets import check_target, told
+from redoxscope.live.series_folder import SeriesFolder
+from redoxscope.live.stored import StoredSurface, read_series
+
+CONVENTION = "curvature is positive where the new (low-energy) phase is convex; faces look to higher energies"
+
+
+def write_surfaces(
+    folder: SeriesFolder,
+    target: Path,
+    write: Callable[[Path, StoredSurface, str], None],
+    progress: Callable[[float], None],
+) -> list[Path]:
+    """NAME-8340.0.vtp and so on for NAME.vtp; energies without a surface are left out.
+
+    `write` takes path, surface and unit of length. Raises UserError if there is no surface at all.
+    """
+    topography = read_series(folder.index_path).topography
+    if topography is None or not topography.drawable:
+        raise UserError(f"cannot export to {target}: the series {folder.name} has no front at any energy")
+    check_target(folder, target)
+    made = []
+    for number, index in enumerate(topography.drawable):
+        surface = topography.surface(index)
+        path = target.with_name(f"{target.stem}-{energy_name(surface.energy)}{target.suffix}")
+        check_target(folder, path)
+        with told(path), replacing(path) as temporary:
+            need_room(temporary, 2 * (surface.points.nbytes + surface.faces.nbytes))
+            write(temporary, surface, topography.unit)
+        made.append(path)
+        progress((number + 1) / len(topography.drawable))
+    return made
+
+
+def energy_name(energy: float) -> str:
+    """An energy in a file's name: at least one decimal, as many as it takes."""
+    return next(text for digits in range(1, 7) if float(text := f"{energy:.{digits}f}") == round(energy, 6))
+
+
+def scalars(surface: StoredSurface) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+    """What is stored at the vertices, (n,) each, and the energy of the surface."""
+    values = {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in surface.values.items()}
+    return {**values, "iso_energy": np.full(len(surface.points), surface.energy, dtype=np.float32)}
+
+
+def units(surface: StoredSurface, length: str) -> dict[str, str]:
+    """Of the coordinates and of each scalar."""
+    return {"x": length, "y": length, "z": length, **surface.units, "iso_energy": "eV"}
