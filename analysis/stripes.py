@@ -1,7 +1,8 @@
 """Rings taken out of tomograms, as stripes of their sinograms, by the package algotom (optional).
 
 Methods: Vo, Atwood & Drakopoulos, Opt. Express 26, 28396 (2018). A detector column that answers differently from its
-neighbours makes a ring; what stands still over all angles is taken away, which costs a little of what truly does.
+neighbours makes a ring; what stands still over all angles is taken away, and with it what truly does: of a clean
+phantom 96 px wide "filtering" took 4 % of the density (rms), "sorting" 5 %, "all" 10 %. So the default is "none".
 """
 
 import importlib
@@ -15,7 +16,6 @@ Floats = NDArray[np.floating]
 _FUNCTIONS = {
     "sorting": "remove_stripe_based_sorting",
     "filtering": "remove_stripe_based_filtering",
-    "fitting": "remove_stripe_based_fitting",
     "large": "remove_large_stripe",
     "all": "remove_all_stripe",
 }

@@ -186,16 +186,17 @@ def test_planes_are_those_of_the_volume(centre):
         assert np.sqrt(np.mean(apart**2)) < (0.01 if centre is None or plane is planes[0] else 0.03) * wanted.std()
 
 
-def test_stripes_leave_no_rings():
+@pytest.mark.parametrize("name", ["sorting", "filtering"])
+def test_stripes_leave_fainter_rings(name):
     pytest.importorskip("algotom", reason="algotom is an optional package")
     clean = np.repeat(projected(FULL), 2, axis=1)
-    striped = clean + 0.6 * np.random.default_rng(1).standard_normal(N).astype(np.float32)
+    striped = clean + 3.0 * np.random.default_rng(1).standard_normal(N).astype(np.float32)
     before, after, ideal = (
         reconstruct(given, FULL, filter_name="hann", stripes=name)[0]
-        for given, name in ((striped, "none"), (striped, "sorting"), (clean, "none"))
+        for given, name in ((striped, "none"), (striped, name), (clean, "none"))
     )
     rings, left = (np.std((image - ideal)[within(0.9)]) for image in (before, after))
-    assert left < 0.5 * rings
+    assert left < 0.75 * rings
 
 
 def test_without_algotom_the_remedy_is_told(monkeypatch):
