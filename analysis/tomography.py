@@ -4,8 +4,8 @@ Geometry: detector column u sees at angle θ the line u - u_axis = x·cosθ + y�
 rotation axis, u_axis = (W - 1)/2 + axis_offset, and the volume (row, y, x) centred on the axis at (N - 1)/2.
 
 Filtered backprojection is one adjoint non-uniform FFT per slice (`SliceTransform`): 1.9 ms of one thread for 512²
-voxels from 180 angles, 12 ms for 1024² from 721; finufft takes 2.6 and 3.3 times as long, algotom's backprojection
-voxel by voxel 28 and 65 times (`redoxscope bench`).
+voxels from 180 angles, 12 ms for 1024² from 721; finufft takes 2.8 and 3.3 times as long, algotom's backprojection
+voxel by voxel 30 and 80 times (`redoxscope bench`).
 """
 
 from collections.abc import Callable
