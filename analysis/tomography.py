@@ -96,7 +96,7 @@ def reconstruct(
     size : N, width of the slices in voxels; by default the detector's width
     filter_name : "ramp", "shepp-logan", "cosine", "hamming" or "hann", from sharp to smooth; of "fbp" only
     method : "fbp", filtered backprojection, or, where angles are few or a wedge is missing, "sirt" (`sirt`) or "tv"
-        (`total_variation`), which take 60 and 200 times as long
+        (`total_variation`), which take hundreds of times as long
     stripes : "none", or how rings are taken out, see `remove_stripes`
     truncated : the object is wider than the view; its projections go on behind the view's edges as they end there,
         instead of ending in a step that would show as a bright rim. The interior is then right but for a constant,
