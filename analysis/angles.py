@@ -31,12 +31,13 @@ def angle_weights(angles: ArrayLike) -> NDArray[np.float64]:
 
     Each angle (degrees, in any order) stands for the half-way intervals to its neighbours modulo 180°, so that the two
     halves of a full turn contribute alike; projections that coincide share theirs. No interval counts for more than
-    twice the typical step, so that the borders of a missing wedge do not dominate; without a wedge the weights
-    add up to π.
+    twice the typical step, so that the borders of a missing wedge do not dominate. The weights add up to π: where a
+    wedge is missing, the mean density of a round body stays right.
     """
-    distinct, member, count, gaps = _gaps(checked_angles(angles))
+    member, count, gaps = _gaps(checked_angles(angles))
     gaps = np.minimum(gaps, 4 * _typical(gaps)) if gaps.size > 2 else gaps
-    weights = np.deg2rad(gaps + np.roll(gaps, 1)) / 2
+    weights = gaps + np.roll(gaps, 1)
+    weights *= np.pi / weights.sum()
     return np.asarray((weights / count)[member], dtype=np.float64)
 
 
@@ -61,14 +62,13 @@ def wedge_warning(angles: ArrayLike) -> str | None:
     )
 
 
-def _gaps(
-    theta: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
-    """Distinct angles modulo 180°, which of them each angle is, how many are the same, and the gap behind each."""
+def _gaps(theta: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """Which of the distinct angles modulo 180° each angle is, how many are the same, and the gap behind each."""
     turned = np.mod(theta, 180.0)
     turned[turned > 180.0 - 1e-6] = 0.0
     distinct, member, count = np.unique(np.round(turned, 6), return_inverse=True, return_counts=True)
-    return distinct, member, count, np.diff(distinct, append=distinct[0] + 180.0)
+    gaps: NDArray[np.float64] = np.diff(distinct, append=distinct[0] + 180.0)
+    return member, count, gaps
 
 
 def _typical(gaps: NDArray[np.float64]) -> float:

@@ -12,6 +12,7 @@ from scipy import fft
 
 from redoxscope.analysis.angles import angle_weights, checked_angles
 from redoxscope.analysis.filtering import filter_response
+from redoxscope.analysis.slice_transform import padded_length
 from redoxscope.analysis.tomography import fill_missing
 
 Floats = NDArray[np.floating]
@@ -36,8 +37,8 @@ def slices(
     ----------
     projections : (angle, row, col) absorbance; NaN pixels are filled from their neighbours
     angles, axis_offset, size, filter_name : as for `reconstruct`
-    centre : (z, y, x) voxels, the point that all three planes contain; z is rounded to a row, y and x need not be whole.
-        By default the volume's centre
+    centre : (z, y, x) voxels, the point that all three planes contain, by default the volume's centre; z is rounded
+        to a row, y and x need not be whole
 
     Returns
     -------
@@ -56,7 +57,7 @@ def slices(
     z, y, x = centre or ((rows - 1) / 2, (n - 1) / 2, (n - 1) / 2)
     if not (0 <= z <= rows - 1 and 0 <= y <= n - 1 and 0 <= x <= n - 1):
         raise ValueError(f"the point (z, y, x) = ({z:g}, {y:g}, {x:g}) is not in the volume ({rows}, {n}, {n})")
-    padded = 2 * int(fft.next_fast_len(int(np.ceil((width + n) / 2 + abs(axis_offset)))))
+    padded = padded_length(width, n, axis_offset, filtered=True)
     gain = filter_response(padded, filter_name)[: padded // 2 + 1] * angle_weights(theta)[:, None] * _FINER
     gain = gain[:, None].astype(np.float32)
 

@@ -86,7 +86,7 @@ class Gridding:
         _pairs_apart(grid, self._correction, out, np.empty((self.size, self.size), dtype=np.float32))
 
     def forward(self, images: Floats) -> Complexes:
-        """(image, point) factor* · spectrum of images[2i] + i·images[2i + 1]; images : (2 image, size, size) float32."""
+        """(image, point) factor* · spectrum of images[2i] + i·images[2i + 1], of (2 image, size, size) float32."""
         pairs = len(images) // 2
         grid = self._grid(pairs)
         cells = grid.view(np.complex64)[:, _HALO : _HALO + self.cells, _HALO : _HALO + self.cells]
@@ -239,7 +239,7 @@ def _gather_all(
 def _pairs_apart(
     grid: NDArray[np.float32], correction: NDArray[np.float32], out: NDArray[np.float32], spare: NDArray[np.float32]
 ) -> None:
-    """Grid (pair, row, 2 · column) → corrected images (image, y, x), frequency 0 to the middle; `spare` is overwritten."""
+    """Grid (pair, row, 2 · column) → corrected images (image, y, x), the origin in the middle; `spare` is scratch."""
     size, cells = correction.size, grid.shape[1] - WIDTH
     half = size // 2
     for pair in range(grid.shape[0]):

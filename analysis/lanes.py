@@ -5,6 +5,7 @@ LLVM's own vector type they are four times as fast. A row of the footprint is 8 
 LLVM splits it where the processor's registers are shorter.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -21,6 +22,11 @@ _INT = ir.IntType(32)
 _VECTOR = ir.VectorType(ir.FloatType(), _LANES)
 _UNDEFINED = ir.Constant(_VECTOR, ir.Undefined)
 _FUSED = ("contract",)
+
+
+def _intrinsic(function: Callable[..., Any]) -> Any:
+    """The decorated function takes types; compiled code calls it with values and without `typing`."""
+    return intrinsic(function)
 
 
 def _const(value: int) -> Any:
@@ -49,7 +55,7 @@ def _data(context: Any, builder: Any, kind: Any, array: Any) -> Any:
     return context.make_array(kind)(context, builder, array).data
 
 
-@intrinsic  # type: ignore[misc]
+@_intrinsic
 def kernel_values(typing: Any, pieces: Any, across: Any, down: Any, out: Any) -> Any:
     """Fill `out` (32,) with the kernel along x and along y, each value twice (for real and imaginary part).
 
@@ -72,9 +78,9 @@ def kernel_values(typing: Any, pieces: Any, across: Any, down: Any, out: Any) ->
     return signature, generate
 
 
-@intrinsic  # type: ignore[misc]
+@_intrinsic
 def spread(typing: Any, grid: Any, at: Any, stride: Any, values: Any, real: Any, imag: Any) -> Any:
-    """Add a complex number times `kernel_values` to the footprint that begins at grid[at], rows `stride` floats apart."""
+    """Add a complex number times `kernel_values` to the footprint at grid[at], its rows `stride` floats apart."""
     signature = types.void(grid, at, stride, values, real, imag)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -94,10 +100,11 @@ def spread(typing: Any, grid: Any, at: Any, stride: Any, values: Any, real: Any,
     return signature, generate
 
 
-@intrinsic  # type: ignore[misc]
+@_intrinsic
 def gather(typing: Any, grid: Any, at: Any, stride: Any, values: Any) -> Any:
     """The transpose of `spread`: (real, imaginary) sum of the footprint's cells times `kernel_values`."""
-    signature = types.UniTuple(types.float32, 2)(grid, at, stride, values)
+    pair: Any = types.UniTuple(types.float32, 2)  # type: ignore[no-untyped-call]
+    signature = pair(grid, at, stride, values)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         base, here, stride = _data(context, builder, signature.args[0], args[0]), args[1], args[2]

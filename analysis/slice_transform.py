@@ -75,6 +75,28 @@ class _Finufft:
         return self._plans[kind, count]
 
 
+def padded_length(width: int, size: int, axis_offset: float, *, filtered: bool) -> int:
+    """Samples of a projection of `width` columns with the zeros behind it, for slices `size` voxels wide.
+
+    So many that within the circle that is in view its far end does not come round to its near one; a filter reaches
+    twice as far.
+
+    Raises
+    ------
+    ValueError
+        If no voxel is seen from all angles.
+    """
+    if width < 2 or size < 1:
+        raise ValueError(f"projections {width} px and slices {size} voxels wide: nothing can be reconstructed")
+    if not abs(axis_offset) < width / 2:
+        raise ValueError(
+            f"the rotation axis is {axis_offset:g} px from the centre of a view {width} px wide: no voxel is seen "
+            "from all angles; give the axis in pixels of these projections"
+        )
+    reach = width + size + 2 * abs(axis_offset)
+    return int(fft.next_fast_len(int(np.ceil(reach if filtered else max(width, reach / 2)))))
+
+
 BACKENDS = ("gridding", "finufft")
 """Our own kernels, and the package that they are tested against."""
 
@@ -112,17 +134,10 @@ class SliceTransform:
         Raises
         ------
         ValueError
-            If the backend is unknown, or the geometry shows nothing.
+            If the backend is unknown.
         """
         if backend not in BACKENDS:
             raise ValueError(f"no backend {backend!r}: one of {', '.join(BACKENDS)}")
-        if width < 2 or size < 1:
-            raise ValueError(f"projections {width} px and slices {size} voxels wide: nothing can be reconstructed")
-        if not abs(axis_offset) < width / 2:
-            raise ValueError(
-                f"the rotation axis is {axis_offset:g} px from the centre of a view {width} px wide: no voxel is seen "
-                "from all angles; give the axis in pixels of these projections"
-            )
         theta = np.deg2rad(checked_angles(angles))[:, None]
         self.angles, self.width, self.size, self.padded = theta.size, width, size, padded
         k = fft.fftfreq(padded)

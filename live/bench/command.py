@@ -11,7 +11,7 @@ from redoxscope.live.bench.inputs import Sizes
 from redoxscope.live.bench.measure import Outcome, Stage, measure
 from redoxscope.live.bench.peers import missing
 from redoxscope.live.bench.report import document, machine, table
-from redoxscope.live.bench.solid import tomography_stage, topography_stage
+from redoxscope.live.bench.solid import tomography_stages, topography_stage
 from redoxscope.live.bench.spectral import (
     absorbance_stage,
     end_to_end_stage,
@@ -22,7 +22,7 @@ from redoxscope.live.bench.spectral import (
 )
 from redoxscope.live.errors import UserError
 
-_WEIGHTS = (1, 1, 1, 12, 40, 40, 4, 30, 90)
+_WEIGHTS = (1, 1, 1, 12, 40, 40, 4, 40, 30, 90)
 """About how long the stages take, for the time left."""
 
 
@@ -73,7 +73,7 @@ def _stages(sizes: Sizes) -> Iterator[Stage]:
     yield registration_stage(sizes)
     yield update_stage(sizes)
     yield from map_stages(sizes)
-    yield tomography_stage(sizes)
+    yield from tomography_stages(sizes)
     yield topography_stage(sizes)
     yield end_to_end_stage(sizes)
 

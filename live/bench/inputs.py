@@ -33,7 +33,9 @@ class Sizes:
     """How many spectra the peers that fit polynomials and splines are given; larch is given a 32nd."""
     slice: int = 512
     angles: int = 180
-    slices: int = 8
+    slices: int = 16
+    wide_slice: int = 1024
+    wide_angles: int = 721
     volume: int = 128
     """Voxels a side."""
 

@@ -53,16 +53,30 @@ class Stage:
 
 @dataclass
 class Timing:
-    """Wall seconds of the repetitions of one contestant."""
+    """Wall and processor seconds of the repetitions of one contestant."""
 
     name: str
     amount: float
     seconds: list[float] = field(default_factory=list)
+    processor_seconds: list[float] = field(default_factory=list)
+    """The same, of all threads together."""
 
     @property
     def median(self) -> float:
         """Seconds."""
         return float(np.median(self.seconds))
+
+    @property
+    def cost(self) -> float:
+        """Processor seconds per unit."""
+        return float(np.median(self.processor_seconds)) / self.amount
+
+    def add(self, run: Callable[[], Any]) -> None:
+        """Run once more."""
+        wall, processor = time.perf_counter(), time.process_time()
+        run()
+        self.seconds.append(time.perf_counter() - wall)
+        self.processor_seconds.append(time.process_time() - processor)
 
     @property
     def rate(self) -> float:
@@ -125,19 +139,13 @@ def measure(stage: Stage, repetitions: int, tick: Callable[[], None] = lambda: N
         tick()
         for repetition in range(repetitions):
             if repetition < 3 or time.perf_counter() - begun < _PATIENCE:
-                memory.seconds.append(_timed(pass_over))
+                memory.add(pass_over)
                 stage.prepare()
-                ours.seconds.append(_timed(stage.run))
+                ours.add(stage.run)
                 for peer, timing, _ in peers:
-                    timing.seconds.append(_timed(peer.run))
+                    timing.add(peer.run)
             tick()
     return Outcome(stage, ours, memory, tuple(PeerOutcome(*each) for each in peers), failed)
-
-
-def _timed(run: Callable[[], Any]) -> float:
-    begun = time.perf_counter()
-    run()
-    return time.perf_counter() - begun
 
 
 def _memory_pass(touched: float) -> tuple[Timing, Callable[[], None]]:

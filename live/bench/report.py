@@ -20,22 +20,25 @@ _PEER_PACKAGES = ("xraylarch", "pyxas", "txm_sandbox", "algotom", "pyvista", "vt
 
 def table(outcomes: list[Outcome]) -> Table:
     """Stage by stage: our rate, times the memory pass, and each peer with how many times faster we are."""
-    out = Table("stage", "redoxscope", "× memory pass", "peer", "its rate", "we are", "difference", box=None)
+    out = Table(
+        "stage", "redoxscope", "× memory pass", "peer", "its rate", "we are", "processor time", "difference", box=None
+    )
     for outcome in outcomes:
         unit = f"{outcome.stage.unit}/s"
         first = (outcome.stage.name, f"{outcome.ours.rate:.4g} {unit}", f"{outcome.over_memory:.3g}")
         for row, peer in enumerate(outcome.peers):
             out.add_row(*(first if row == 0 else ("", "", "")), *_cells(outcome, peer, unit))
         if not outcome.peers:
-            out.add_row(*first, "", "", "", "")
+            out.add_row(*first, "", "", "", "", "")
     return out
 
 
 def _cells(outcome: Outcome, peer: PeerOutcome, unit: str) -> tuple[str, ...]:
     name = f"{peer.peer.name} (stand-in)" if peer.peer.stand_in else peer.peer.name
     faster = outcome.ours.rate / peer.timing.rate
+    cost = f"1/{peer.timing.cost / outcome.ours.cost:.3g}"
     verdict = "" if peer.agrees else f" [red]more than {peer.peer.tolerance:g}[/red]"
-    return name, f"{peer.timing.rate:.3g} {unit}", f"{faster:.3g} × as fast", f"{peer.difference:.2g}{verdict}"
+    return name, f"{peer.timing.rate:.3g} {unit}", f"{faster:.3g} × as fast", cost, f"{peer.difference:.2g}{verdict}"
 
 
 def document(outcomes: list[Outcome], sizes: Sizes, absent: dict[str, str], facts: dict[str, Any]) -> dict[str, Any]:
@@ -58,6 +61,7 @@ def _stage(outcome: Outcome) -> dict[str, Any]:
         "amount": stage.amount,
         "rate": outcome.ours.rate,
         "seconds": outcome.ours.seconds,
+        "processor_seconds": outcome.ours.processor_seconds,
         "memory_pass": {
             "bytes": outcome.memory.amount,
             "seconds": outcome.memory.seconds,
@@ -73,7 +77,9 @@ def _stage(outcome: Outcome) -> dict[str, Any]:
                 "amount": peer.timing.amount,
                 "rate": peer.timing.rate,
                 "seconds": peer.timing.seconds,
+                "processor_seconds": peer.timing.processor_seconds,
                 "times_faster": outcome.ours.rate / peer.timing.rate,
+                "times_cheaper": peer.timing.cost / outcome.ours.cost,
                 "difference": peer.difference,
                 "tolerance": peer.peer.tolerance,
                 "agrees": peer.agrees,

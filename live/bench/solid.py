@@ -1,5 +1,7 @@
 """The stages of the 3D analysis: tomography and topography."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyvista
 from numpy.typing import NDArray
@@ -7,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.transform import iradon
 
 from redoxscope.analysis.surface import isosurface
-from redoxscope.analysis.tomography import reconstruct
+from redoxscope.analysis.tomography import Plan
 from redoxscope.analysis.topography import Topography, topography
 from redoxscope.live.bench.inputs import EDGE, Sizes, shells, sinograms
 from redoxscope.live.bench.measure import Peer, Stage
@@ -16,42 +18,58 @@ from redoxscope.live.bench.peers import imported
 Floats = NDArray[np.floating]
 
 
-def tomography_stage(sizes: Sizes) -> Stage:
-    """Filtered backprojection of several slices."""
-    angles = np.arange(sizes.angles) * 180 / sizes.angles
-    projections, truth = sinograms(angles, sizes.slices, sizes.slice)
-    axis = np.arange(sizes.slice) - (sizes.slice - 1) / 2
-    circle = np.hypot(axis[:, None], axis) < 0.45 * sizes.slice
+def tomography_stages(sizes: Sizes) -> Iterator[Stage]:
+    """Filtered backprojection of several slices with a plan made before, one thread, at two sizes."""
+    yield _tomography_stage(sizes.slice, sizes.angles, sizes.slices)
+    yield _tomography_stage(sizes.wide_slice, sizes.wide_angles, sizes.slices)
+
+
+def _tomography_stage(width: int, count: int, slices: int) -> Stage:
+    angles = np.arange(count) * 180 / count
+    projections, truth = sinograms(angles, slices, width)
+    axis = np.arange(width) - (width - 1) / 2
+    circle = np.hypot(axis[:, None], axis) < 0.45 * width
+    plan, by_finufft = (Plan(angles, width, backend=backend) for backend in ("gridding", "finufft"))
+
+    def apart(a: Floats, b: Floats) -> float:
+        return float(np.sqrt(np.mean((a - b)[:, circle] ** 2)) / truth[:, circle].std())
 
     def difference(ours: Floats, theirs: Floats) -> float:
         """The larger of ours from theirs and ours from the truth."""
-        apart = [ours[: len(theirs)] - theirs, ours - truth]
-        return float(max(np.sqrt(np.mean(a[:, circle] ** 2)) for a in apart) / truth[:, circle].std())
+        return max(apart(ours[: len(theirs)], theirs), apart(ours, truth))
+
+    def from_exact(ours: Floats, theirs: Floats) -> float:
+        """Ours from the transform at full accuracy, of which theirs is to be no further."""
+        exact = Plan(angles, width, backend="finufft", accuracy=1e-6).reconstruct(projections[:, :2])
+        return max(apart(part[:2], exact) for part in (ours, theirs))
 
     def by_skimage() -> Floats:
         # Its y axis points up; for an even width its centre is half a pixel from ours: the sinogram is moved there.
         theta = np.deg2rad(angles)
-        half = 0.5 * (np.cos(theta) + np.sin(theta) - 1) if sizes.slice % 2 == 0 else 0 * theta
-        columns = np.arange(sizes.slice)
+        half = 0.5 * (np.cos(theta) + np.sin(theta) - 1) if width % 2 == 0 else 0 * theta
+        columns = np.arange(width)
         moved = [np.interp(columns + s, columns, row) for s, row in zip(half, projections[:, 0], strict=True)]
         return np.asarray(iradon(np.array(moved).T, theta=-angles, filter_name="ramp"))[None]
 
-    peers = [Peer("scikit-image iradon", by_skimage, 1, difference, 0.03)]
+    peers = [
+        Peer("finufft", lambda: by_finufft.reconstruct(projections), slices, from_exact, 5e-4),
+        Peer("scikit-image iradon", by_skimage, 1, difference, 0.03),
+    ]
     algotom = imported("algotom.rec.reconstruction")
     if algotom is not None:
 
         def by_algotom() -> Floats:
-            centre = (sizes.slice - 1) / 2
+            centre = (width - 1) / 2
             out = algotom.fbp_reconstruction(
                 projections[:, 0], centre, angles=-np.deg2rad(angles), filter_name=None, apply_log=False, gpu=False
             )
             return np.asarray(out)[None]
 
         peers.append(Peer("algotom FBP", by_algotom, 1, difference, 0.03))
-    name = f"tomography, {sizes.slice}² × {sizes.angles} angles"
+    name = f"tomography, {width}² × {count} angles"
     touched = projections.nbytes + truth.nbytes
-    run = lambda: reconstruct(projections, angles)  # noqa: E731
-    return Stage(name, "slice", sizes.slices, touched, run, tuple(peers), "density over its spread, rms")
+    run = lambda: plan.reconstruct(projections)  # noqa: E731
+    return Stage(name, "slice", slices, touched, run, tuple(peers), "density over its spread, rms")
 
 
 def topography_stage(sizes: Sizes) -> Stage:

@@ -6,10 +6,10 @@ from scipy import ndimage
 from skimage.transform import iradon
 
 from redoxscope.analysis.alignment import align_energies, spline_coefficients, warp
-from redoxscope.analysis.rotation_axis import rotation_axis
-from redoxscope.analysis.angles import angle_weights, missing_wedge, wedge_warning
+from redoxscope.analysis.angles import angle_weights
 from redoxscope.analysis.filtering import FILTERS
-from redoxscope.analysis.tomography import Plan, fill_missing, reconstruct
+from redoxscope.analysis.rotation_axis import rotation_axis
+from redoxscope.analysis.tomography import fill_missing, reconstruct
 
 WIDTH = 64
 # Three balls (z, y, x, radius) around the axis: an object without symmetry.

@@ -11,7 +11,18 @@ from redoxscope.live.bench.measure import Peer, Stage, measure
 from redoxscope.live.bench.peers import HOW_TO_GET, half_jump
 from redoxscope.live.cli import main
 
-SMALL = Sizes(repetitions=2, frame=96, map=160, spectra=256, slice=96, angles=60, slices=3, volume=64)
+SMALL = Sizes(
+    repetitions=2,
+    frame=96,
+    map=160,
+    spectra=256,
+    slice=96,
+    angles=60,
+    slices=3,
+    volume=64,
+    wide_slice=128,
+    wide_angles=90,
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +43,7 @@ def test_every_stage_has_its_rates_and_ratios(written):
         "batch map, plain",
         "batch map, subspace",
         "tomography, 96² × 60 angles",
+        "tomography, 128² × 90 angles",
         "isosurface and curvature, 64³",
         "end to end, 160² frames",
     ]
