@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from redoxscope.analysis.definitions import finder
 from redoxscope.analysis.frame_stack import FrameStack
 from redoxscope.analysis.map_pass import evaluate_tiles, judge
-from redoxscope.analysis.subspace import identity, learn, learners, misfit_limit
-from redoxscope.analysis.xanes import Edge, Floats, functionals
+from redoxscope.analysis.subspace import LEARNERS, RUN, Basis, identity, learn, learners, misfit_limit
+from redoxscope.analysis.xanes import Edge, Floats, Functionals, functionals
 
 NONE, PROVISIONAL, FINAL = 0, 1, 2
 _MISSING = 0.3
@@ -125,11 +125,14 @@ class EdgeMap:
         find, basis, limit = plain, identity(rows.size), np.inf
         terms = 0
         if subspace and np.count_nonzero(usable) > rows.size:
-            pick = learners(usable)
-            spectra = self._stack.spectra(rows, pick)
-            basis = learn(spectra, noise)
-            limit = misfit_limit(spectra, basis, noise, sample[pick] if sample.size > 1 else sample)
+            pick = self._learners(rows, usable, wanted, noise, sample)
+            spectra, own = self._stack.spectra(rows, pick), sample[pick] if sample.size > 1 else sample
+            basis = learn(spectra, noise, own)
+            limit = misfit_limit(spectra, basis, own)
             terms = len(basis.fold)
+            level = float(np.sqrt((basis.noise**2).mean()))
+            noise, sample, limit = basis.noise / level, sample * np.float32(level), limit / level**2
+            plain = finder(wanted, self.edge, filed, noise, identity(rows.size), smooth=False)
             find = finder(wanted, self.edge, filed, noise, basis, smooth=True)
         half, half_noise = np.zeros((0, usable.size), dtype=np.float32), 0.0
         drift = self.edge.plateau_scatter if wanted.guessed and half_jump else 0.0
@@ -147,7 +150,7 @@ class EdgeMap:
             self._stack.holes,
             usable,
             fold.astype(np.float32, order="C"),
-            (1 / noise).astype(np.float32),
+            (1 / basis.noise).astype(np.float32),
             limit,
             find,
             plain,
@@ -161,7 +164,9 @@ class EdgeMap:
             strange,
             sums,
         )
-        jump_noise, plain_noise = (_variance_of(f.jump, fold, noise) for f, fold in ((find, basis.fold), (plain, None)))
+        jump_noise, plain_noise = (
+            _variance_of(f.jump, of, noise) for f, of in ((find, basis), (plain, identity(rows.size)))
+        )
         squares, products = sums.sum(axis=0)
         slope = float(products / squares) if squares > 0 else 0.0
         if early is not None:
@@ -205,6 +210,32 @@ class EdgeMap:
             window[self.edge.members(energies, limits)] = True
         return self._stack.usable(rows, windows, np.floor(_MISSING * windows.sum(1)).astype(np.intp))
 
+    def _learners(
+        self,
+        rows: NDArray[np.intp],
+        usable: NDArray[np.bool_],
+        wanted: Functionals,
+        noise: NDArray[np.float64],
+        sample: NDArray[np.float32],
+    ) -> NDArray[np.intp]:
+        """Indices of pixels to learn from: those that hold material, if there are enough of them."""
+        weights = (wanted.jump if wanted.jump.any() else wanted.above[-1])[rows]
+        used = np.flatnonzero(weights)
+        # By runs: pixels chosen for their own noise would teach it to the basis.
+        over = 3 * float(np.linalg.norm(weights * noise)) / np.sqrt(RUN)
+        for number in (8 * LEARNERS, usable.size):
+            pick = learners(usable, number)
+            pick = pick[: pick.size // RUN * RUN].reshape(-1, RUN)
+            lift = weights[used].astype(np.float32) @ self._stack.spectra(rows[used], pick.ravel())
+            unit = sample[pick].mean(axis=1) if sample.size > 1 else sample
+            high = lift.reshape(pick.shape).mean(axis=1)
+            tall = pick[(high > self.edge.min_jump) & ~(high < over * unit)]
+            if tall.size > LEARNERS // 2:
+                break
+        if tall.size < 4 * rows.size:
+            return learners(usable)
+        return np.asarray(tall[:: max(1, tall.size // LEARNERS)].ravel())
+
     def _relative_noise(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
         """Standard deviation of each energy's samples over that of all; ones where no noise was given."""
         level = self._stack.level[rows]
@@ -220,7 +251,6 @@ class EdgeMap:
         return Map(blank, blank.copy(), jump, np.zeros(self.shape, dtype=np.uint8), 0.0, np.inf, 0, 0)
 
 
-def _variance_of(weights: NDArray[np.float32], fold: NDArray[np.float64] | None, noise: NDArray[np.float64]) -> float:
-    """Variance of weights·fold·A in units of a sample's."""
-    of_samples = weights if fold is None else weights @ fold
-    return float(((of_samples * noise) ** 2).sum())
+def _variance_of(weights: NDArray[np.float32], basis: Basis, noise: NDArray[np.float64]) -> float:
+    """Variance of weights·coefficients in units of a sample's."""
+    return float(((weights @ basis.error(noise)) ** 2).sum())
