@@ -30,8 +30,11 @@ def _find_rows(
         height = np.zeros((1, high - low), dtype=np.float32)
         combine(find.jump.reshape(1, -1), c, height)
         jump[low:high] = height[0]
-        more = np.full(high - low, half_variance).astype(np.float32)
-        find_edges(find, c, np.ascontiguousarray(half[:, low:high]), more, at[low:high], sigma[low:high])
+        steep = np.empty(high - low, dtype=np.float32)
+        find_edges(find, c, np.ascontiguousarray(half[:, low:high]), at[low:high], sigma[low:high], steep)
+        for p in range(low, high):
+            rise = steep[p - low]
+            sigma[p] = np.sqrt(sigma[p] * sigma[p] + np.float32(half_variance) / (rise * rise))
 
 
 def first_crossing(

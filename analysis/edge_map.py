@@ -5,7 +5,7 @@ duplication or loss of frames ends at the result of the batch function `xanes.ed
 built on this class. Memory: one scan of frames, float32.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from redoxscope.analysis.definitions import finder
 from redoxscope.analysis.frame_stack import FrameStack
+from redoxscope.analysis.jump_trend import Trend, learn_trend
 from redoxscope.analysis.map_pass import evaluate_tiles, judge
 from redoxscope.analysis.subspace import LEARNERS, RUN, Basis, identity, learn, learners, misfit_limit
 from redoxscope.analysis.xanes import Edge, Floats, Functionals, functionals
@@ -38,6 +39,9 @@ class Map:
     """Relative change of the jump per eV: the two baselines are not quite parallel."""
     jump_noise: float
     """Variance of the jump in units of that of one sample."""
+    jump_trend: float
+    """Relative change of the jump per eV that the edge moves from scan to scan, and its standard deviation."""
+    jump_trend_sigma: float
     components: int
     """Spectral components that the spectra were folded into; 0 if they were not."""
     misfits: int
@@ -113,12 +117,15 @@ class EdgeMap:
         """
         final = closed or self.complete
         early = None if final else previous
+        trend = Trend(self.edge.jump_trend, self.edge.jump_trend_scatter)
+        if previous is not None:
+            trend = Trend(previous.jump_trend, previous.jump_trend_sigma)
         filed = self._seen & ~self._blank
         rows = np.flatnonzero(filed)
         wanted = functionals(self._energies, filed, self.edge, jump_known=early is not None, guess=not final)
         half_jump = self.edge.definition == "half_jump"
         if wanted is None or wanted.near.size < 2 or not (half_jump or final or self._search_passed()):
-            return self._nothing(early)
+            return self._nothing(early, trend)
         noise, sample = self._relative_noise(rows), self._stack.sample_sigma()
         usable = self._usable(rows)
         plain = finder(wanted, self.edge, filed, noise, identity(rows.size), smooth=False)
@@ -138,8 +145,7 @@ class EdgeMap:
         drift = self.edge.plateau_scatter if wanted.guessed and half_jump else 0.0
         if early is not None and half_jump:
             drift = self.edge.jump_drift
-            level = 0.5 * early.jump.reshape(-1)
-            half, half_noise = np.stack([level, level * np.float32(early.jump_slope)]), 0.25 * early.jump_noise
+            half, half_noise = self._half_jump(early), 0.25 * early.jump_noise
         energy, sigma, height = (np.empty(usable.size, dtype=np.float32) for _ in range(3))
         strange, state = np.zeros(usable.size, dtype=bool), np.empty(usable.size, dtype=np.uint8)
         sums = np.empty((len(self._stack.tiles), 2))
@@ -157,6 +163,7 @@ class EdgeMap:
             half,
             half_noise,
             drift,
+            trend.sigma,
             sample,
             energy,
             sigma,
@@ -186,16 +193,33 @@ class EdgeMap:
             self.edge.nominal + self.edge.energy_offset,
             FINAL if final else PROVISIONAL,
         )
-        return Map(
+        known = Map(
             energy.reshape(self.shape),
             sigma.reshape(self.shape),
             height.reshape(self.shape),
             state.reshape(self.shape),
             slope,
             jump_noise,
+            trend.value,
+            trend.sigma,
             terms,
             int(np.count_nonzero(strange)),
         )
+        if not final or previous is None or not half_jump:
+            return known
+        before, now = ((m.edge_energy, m.sigma, m.jump) for m in (previous, known))
+        trend = learn_trend(before, now, trend, self.edge.jump_trend_scatter)
+        return replace(known, jump_trend=trend.value, jump_trend_sigma=trend.sigma)
+
+    def _half_jump(self, early: Map) -> NDArray[np.float32]:
+        """(3, pixel) half the jump that is expected: at the nominal edge, per eV, and the edge energy it was seen at.
+
+        With the edge it changes by `jump_trend`, so that the line gives half the jump of a pixel whose edge is there.
+        """
+        level = 0.5 * early.jump.reshape(-1)
+        at = np.nan_to_num(early.edge_energy.reshape(-1) - (self.edge.nominal + self.edge.energy_offset))
+        trend = np.float32(early.jump_trend)
+        return np.stack([level * (1 - trend * at), level * (np.float32(early.jump_slope) + trend), at])
 
     def _search_passed(self) -> bool:
         """Whether the search window has been scanned to its end: a maximum before that may be none."""
@@ -223,14 +247,14 @@ class EdgeMap:
         used = np.flatnonzero(weights)
         # By runs: pixels chosen for their own noise would teach it to the basis.
         over = 3 * float(np.linalg.norm(weights * noise)) / np.sqrt(RUN)
-        for number in (8 * LEARNERS, usable.size):
+        for number, enough in ((2 * LEARNERS, LEARNERS // 2), (8 * LEARNERS, 2000), (usable.size, 0)):
             pick = learners(usable, number)
             pick = pick[: pick.size // RUN * RUN].reshape(-1, RUN)
             lift = weights[used].astype(np.float32) @ self._stack.spectra(rows[used], pick.ravel())
             unit = sample[pick].mean(axis=1) if sample.size > 1 else sample
             high = lift.reshape(pick.shape).mean(axis=1)
             tall = pick[(high > self.edge.min_jump) & ~(high < over * unit)]
-            if tall.size > LEARNERS // 2:
+            if tall.size > enough or pick.size > usable.size // 2:
                 break
         if tall.size < 4 * rows.size:
             return learners(usable)
@@ -245,10 +269,11 @@ class EdgeMap:
         level = np.where(known, level, level[known].mean())
         return np.asarray(np.sqrt(level / level.mean()))
 
-    def _nothing(self, early: Map | None) -> Map:
+    def _nothing(self, early: Map | None, trend: Trend) -> Map:
         blank = np.full(self.shape, np.nan, dtype=np.float32)
         jump = blank if early is None else early.jump
-        return Map(blank, blank.copy(), jump, np.zeros(self.shape, dtype=np.uint8), 0.0, np.inf, 0, 0)
+        state = np.zeros(self.shape, dtype=np.uint8)
+        return Map(blank, blank.copy(), jump, state, 0.0, np.inf, trend.value, trend.sigma, 0, 0)
 
 
 def _variance_of(weights: NDArray[np.float32], basis: Basis, noise: NDArray[np.float64]) -> float:

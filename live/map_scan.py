@@ -133,7 +133,7 @@ class MapScan:
             self._again()
         if self._map is None:
             return None
-        return self._map.result(closed=True, subspace=self.series.profile.edge.subspace)
+        return self._map.result(previous=self.series.previous, closed=True, subspace=self.series.profile.edge.subspace)
 
     def sample_frames(self) -> Iterator[Frame]:
         """The frames that are in the map, by energy number."""
