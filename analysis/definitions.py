@@ -29,7 +29,7 @@ def finder(
     rows, jump, slope = (
         of[..., filed] @ basis.vectors for of in (wanted.above, wanted.jump, 2 * wanted.half_jump_line[1])
     )
-    spread = rows @ basis.error(noise)
+    spread = np.concatenate([rows @ basis.error(noise), wanted.above[:, filed] @ basis.left_out(noise)], axis=1)
     covariance = spread @ spread.T
     x = wanted.near - edge.nominal
     if edge.definition == "half_jump":

@@ -28,6 +28,10 @@ _COMPONENTS = 6
 _LARGEST = 512
 """Frames are binned down to about this many pixels for the comparison."""
 _MARGIN = 8
+_BLOCK = 8
+"""Pixels; wider than the noise of the band is correlated."""
+_INTERPOLATION = 0.008
+"""Pixels by which cubic convolution misplaces fine structure; what remains where there is no noise."""
 _STEPS = 8
 
 
@@ -38,7 +42,7 @@ class Placement:
     shift: tuple[float, float]
     """(dy, dx) px: position in the frame minus that on the series' grid; if not valid, the nearest frame's."""
     sigma: float
-    """Standard error of the shift from the comparison's residual, px."""
+    """Standard error of the shift, by axis, from the comparison's residual, px."""
     quality: float
     """Correlation with the mixture of earlier frames that is most like it, 0 to 1."""
     valid: bool
@@ -143,41 +147,52 @@ class Registration:
         """Least-squares shift (in binned pixels) from `start`, together with the best mixture of the components."""
         shift = np.asarray(start, dtype=np.float64)
         lost = Placement((float(start[0]), float(start[1])), np.inf, 0.0, False)
-        step, spread, quality = np.full(2, np.inf), np.zeros((2, 2)), 0.0
+        step, quality = np.full(2, np.inf), 0.0
         for _ in range(_STEPS):
             view = _view(image.shape, scale, shift)
             if view is None:
                 return lost
             value = _moved(image, scale, shift)[view].ravel()
             columns = np.stack([c[view] for c in components])
-            mixture, _, _ = _regress(columns.reshape(len(columns), -1), value)
+            mixture, _ = _regress(columns.reshape(len(columns), -1), value)
             model = np.tensordot(mixture.astype(np.float32), columns, axes=1)
             lit = float(np.linalg.norm(model) * np.linalg.norm(value))
             if not lit > 0:
                 return lost
             quality = float(model.ravel() @ value) / lit
             slopes = np.asarray(np.gradient(model), dtype=np.float32)
-            both = np.concatenate([columns, slopes]).reshape(len(columns) + 2, -1)
-            fitted, covariance, variance = _regress(both, value)
-            spread = covariance[-2:, -2:] * variance
+            both = np.concatenate([columns, slopes])
+            fitted, inverse = _regress(both.reshape(len(both), -1), value)
             step = -np.clip(fitted[-2:], -2.0, 2.0)
             shift += step
             if np.abs(step).max() < 3e-3:
                 break
         valid = bool(np.abs(step).max() < 0.1) and quality >= self.minimum_quality
-        return Placement((float(shift[0]), float(shift[1])), float(np.sqrt(spread.trace() / 2)), quality, valid)
+        error = _shift_error(both, value.reshape(model.shape), fitted, inverse)
+        return Placement((float(shift[0]), float(shift[1])), error, quality, valid)
 
 
-def _regress(columns: Image, value: Image) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Least-squares coefficients, their covariance for a residual of unit variance, and the residual's variance."""
+def _regress(columns: Image, value: Image) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Least-squares coefficients, and their covariance for a residual of unit variance."""
     norm = np.maximum(np.linalg.norm(columns, axis=1), 1e-12).astype(np.float64)
     products = (columns @ columns.T).astype(np.float64) / np.outer(norm, norm)
     # The components of the first scan and those of all scans are much alike: a trace of ridge tells them apart.
     inverse = np.linalg.inv(products + 1e-4 * np.eye(len(norm)))
     target = (columns @ value).astype(np.float64) / norm
-    solved = inverse @ target
-    residual = max(float(value @ value) - float(solved @ target), 0.0)
-    return solved / norm, inverse / np.outer(norm, norm), residual / value.size
+    return inverse @ target / norm, inverse / np.outer(norm, norm)
+
+
+def _shift_error(columns: Image, value: Image, fitted: NDArray[np.float64], inverse: NDArray[np.float64]) -> float:
+    """Standard error (px) of the last two of the coefficients, which are the shift; the images are (..., y, x).
+
+    Neighbouring pixels of a band of structure err together: the residuals count by blocks that are wider than they are
+    alike (a sandwich estimator; White, Econometrica 48, 817 (1980)).
+    """
+    rest = value - np.tensordot(fitted.astype(np.float32), columns, axes=1)
+    pulls = np.tensordot(inverse[-2:].astype(np.float32), columns, axes=1) * rest
+    height, width = (n // _BLOCK * _BLOCK for n in value.shape)
+    blocks = pulls[:, :height, :width].reshape(2, height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK).sum(axis=(2, 4))
+    return float(np.hypot(np.sqrt((blocks.astype(np.float64) ** 2).sum() / 2), _INTERPOLATION))
 
 
 def _moved(image: Image, scale: float, shift: NDArray[np.floating]) -> Image:

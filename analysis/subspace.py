@@ -22,6 +22,9 @@ _ABOVE_NOISE = 1.15
 _SPARE = 4
 """Components more than those that stand above the noise are taken out of the spectra to see what the noise is."""
 
+_AROUND = 4
+"""Energies on either side over which the noise is averaged."""
+
 
 @dataclass(frozen=True)
 class Basis:
@@ -36,10 +39,16 @@ class Basis:
     excess: NDArray[np.float64]
     """(K,) standard deviation of a coefficient over that which the samples' noise gives: the basis has learnt a little
     of it"""
+    hidden: float
+    """Variance, in units of the noise's, that the spectra may have in each direction that is not in the basis"""
 
     def error(self, noise: NDArray[np.float64]) -> NDArray[np.float64]:
         """(K, n) square root of the coefficients' covariance, for samples (n,) of this standard deviation."""
         return np.asarray(self.excess[:, None] * self.fold * noise)
+
+    def left_out(self, noise: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n, n) square root of the covariance of what the folded spectra may lack."""
+        return np.asarray(np.sqrt(self.hidden) * (np.eye(noise.size) - self.projection) * noise)
 
     @property
     def projection(self) -> NDArray[np.float64]:
@@ -62,7 +71,7 @@ def learn(
     noise: NDArray[np.floating],
     sample: NDArray[np.floating] | None = None,
     *,
-    least: int = 3,
+    least: int = 2,
     most: int = 10,
 ) -> Basis:
     """The components of the spectra that stand above their noise.
@@ -98,9 +107,14 @@ def learn(
         rest = np.eye(n) - wide @ wide.T
         left = np.diagonal(rest @ (products / np.outer(given, given)) @ rest)
         free = (1 - (wide**2).sum(axis=1)) * (1 - wide.shape[1] / count)
-        shown = given * np.sqrt(np.maximum(left, 1e-12) / np.maximum(free, 0.2))
+        ratio = np.maximum(left, 1e-12) / np.maximum(free, 0.2)
+        # It goes with the absorbance, hence smoothly: what is left of a component at one energy is none of it.
+        around = np.abs(np.subtract.outer(np.arange(n), np.arange(n))) <= _AROUND
+        shown = given * np.sqrt(around @ ratio / around.sum(axis=1))
     kept, excess = _components(products, shown, count, least, most)
-    return Basis(kept * shown[:, None], kept.T / shown, shown, excess)
+    # A component is not seen below a spike of the root of n/count, wherever it points.
+    hidden = float(np.sqrt(n / count)) / max(n - kept.shape[1], 1)
+    return Basis(kept * shown[:, None], kept.T / shown, shown, excess, hidden)
 
 
 def _components(
@@ -147,4 +161,4 @@ def _unit(sample: NDArray[np.floating]) -> NDArray[np.float32]:
 
 def identity(n: int) -> Basis:
     """The basis that leaves a spectrum of n energies as it is."""
-    return Basis(np.eye(n), np.eye(n), np.ones(n), np.ones(n))
+    return Basis(np.eye(n), np.eye(n), np.ones(n), np.ones(n), 0.0)
