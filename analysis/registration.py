@@ -34,7 +34,7 @@ _BLOCK = 8
 _INTERPOLATION = 0.008
 """Pixels by which cubic convolution misplaces fine structure; what remains where there is no noise."""
 _STEPS = 8
-_UNUSUAL = 1.5
+_UNUSUAL = 1.15
 """A frame that is by this factor less explained than those before may lie somewhere else."""
 _RECENT = 7
 _PLACES = 4
@@ -209,13 +209,15 @@ def _elsewhere(references: list[Image], band: Image) -> list[NDArray[np.float64]
         return np.asarray(fftshift(irfft2(product, shape)), dtype=np.float32)
 
     whole = np.ones_like(band)
-    seen = correlation(whole, whole) > _OVERLAP * band.size
+    overlap = correlation(whole, whole) / band.size
+    seen = overlap > _OVERLAP
     places = []
     for reference in references:
         energy = correlation(reference**2, whole) * correlation(whole, band**2)
         least = 1e-3 * float((reference**2).sum() * (band**2).sum())
         like = np.where(seen & (energy > least), np.abs(correlation(reference, band)), 0)
-        like /= np.sqrt(np.maximum(energy, least))
+        # Of the many places where a lattice looks the same, the nearest are the likeliest.
+        like *= overlap / np.sqrt(np.maximum(energy, least))
         peaks = peak_local_max(like, min_distance=2, num_peaks=_PLACES)
         places.extend(peaks - np.array(shape) // 2)
     return [np.asarray(place, dtype=np.float64) for place in places]
