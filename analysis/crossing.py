@@ -26,7 +26,8 @@ def _find_rows(
         combine(find.jump.reshape(1, -1), block, height)
         jump[low:high] = height[0]
         none = np.empty((0, high - low), dtype=np.float32)
-        find_edges(find, block, none, np.zeros(high - low, dtype=np.float32), at[low:high], sigma[low:high])
+        steep = np.empty(high - low, dtype=np.float32)
+        find_edges(find, block, none, at[low:high], sigma[low:high], steep)
 
 
 def find_in_rows(

@@ -26,11 +26,41 @@ def finder(
     noise : (n,) relative standard deviation of the samples on file
     smooth : take the half-jump on the cubic through four values instead of the straight line between two
     """
-    rows, jump, slope = (
-        of[..., filed] @ basis.vectors for of in (wanted.above, wanted.jump, 2 * wanted.half_jump_line[1])
-    )
-    spread = rows @ basis.fold * noise
-    covariance = spread @ spread.T
+    above = wanted.above[:, filed]
+    spread = np.concatenate([above @ basis.vectors @ basis.error(noise), above @ basis.left_out(noise)], axis=1)
+    return _finder(wanted, edge, filed, basis.vectors, spread @ spread.T, smooth)
+
+
+def coefficient_finder(
+    wanted: Functionals,
+    edge: Edge,
+    vectors: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    *,
+    smooth: bool,
+) -> Finder:
+    """How `edge` is found in coefficients whose noise is known, as those of voxels; sigma is then in eV.
+
+    Parameters
+    ----------
+    wanted : functionals of spectra at all n energies; edge, smooth : as for `finder`
+    vectors : (n, k) spectrum = vectors·coefficients
+    covariance : (k, k) of the coefficients
+    """
+    rows = wanted.above @ vectors
+    return _finder(wanted, edge, np.ones(len(vectors), dtype=bool), vectors, rows @ covariance @ rows.T, smooth)
+
+
+def _finder(
+    wanted: Functionals,
+    edge: Edge,
+    filed: NDArray[np.bool_],
+    vectors: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    smooth: bool,
+) -> Finder:
+    """`covariance` is that of the rows."""
+    rows, jump, slope = (of[..., filed] @ vectors for of in (wanted.above, wanted.jump, 2 * wanted.half_jump_line[1]))
     x = wanted.near - edge.nominal
     if edge.definition == "half_jump":
         mode, points = CROSSING, rows[:0]

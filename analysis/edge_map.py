@@ -5,7 +5,7 @@ duplication or loss of frames ends at the result of the batch function `xanes.ed
 built on this class. Memory: one scan of frames, float32.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from redoxscope.analysis.definitions import finder
 from redoxscope.analysis.frame_stack import FrameStack
+from redoxscope.analysis.jump_trend import Trend, learn_trend
 from redoxscope.analysis.map_pass import evaluate_tiles, judge
-from redoxscope.analysis.subspace import identity, learn, learners, misfit_limit
-from redoxscope.analysis.xanes import Edge, Floats, functionals
+from redoxscope.analysis.subspace import LEARNERS, RUN, Basis, identity, learn, learners, misfit_limit
+from redoxscope.analysis.xanes import Edge, Floats, Functionals, functionals
 
 NONE, PROVISIONAL, FINAL = 0, 1, 2
 _MISSING = 0.3
@@ -38,6 +39,9 @@ class Map:
     """Relative change of the jump per eV: the two baselines are not quite parallel."""
     jump_noise: float
     """Variance of the jump in units of that of one sample."""
+    jump_trend: float
+    """Relative change of the jump per eV that the edge moves from scan to scan, and its standard deviation."""
+    jump_trend_sigma: float
     components: int
     """Spectral components that the spectra were folded into; 0 if they were not."""
     misfits: int
@@ -113,30 +117,35 @@ class EdgeMap:
         """
         final = closed or self.complete
         early = None if final else previous
+        trend = Trend(self.edge.jump_trend, self.edge.jump_trend_scatter)
+        if previous is not None:
+            trend = Trend(previous.jump_trend, previous.jump_trend_sigma)
         filed = self._seen & ~self._blank
         rows = np.flatnonzero(filed)
         wanted = functionals(self._energies, filed, self.edge, jump_known=early is not None, guess=not final)
         half_jump = self.edge.definition == "half_jump"
         if wanted is None or wanted.near.size < 2 or not (half_jump or final or self._search_passed()):
-            return self._nothing(early)
+            return self._nothing(early, trend)
         noise, sample = self._relative_noise(rows), self._stack.sample_sigma()
         usable = self._usable(rows)
         plain = finder(wanted, self.edge, filed, noise, identity(rows.size), smooth=False)
         find, basis, limit = plain, identity(rows.size), np.inf
         terms = 0
         if subspace and np.count_nonzero(usable) > rows.size:
-            pick = learners(usable)
-            spectra = self._stack.spectra(rows, pick)
-            basis = learn(spectra, noise)
-            limit = misfit_limit(spectra, basis, noise, sample[pick] if sample.size > 1 else sample)
+            pick = self._learners(rows, usable, wanted, noise, sample)
+            spectra, own = self._stack.spectra(rows, pick), sample[pick] if sample.size > 1 else sample
+            basis = learn(spectra, noise, own)
+            limit = misfit_limit(spectra, basis, own)
             terms = len(basis.fold)
+            level = float(np.sqrt((basis.noise**2).mean()))
+            noise, sample, limit = basis.noise / level, sample * np.float32(level), limit / level**2
+            plain = finder(wanted, self.edge, filed, noise, identity(rows.size), smooth=False)
             find = finder(wanted, self.edge, filed, noise, basis, smooth=True)
         half, half_noise = np.zeros((0, usable.size), dtype=np.float32), 0.0
         drift = self.edge.plateau_scatter if wanted.guessed and half_jump else 0.0
         if early is not None and half_jump:
             drift = self.edge.jump_drift
-            level = 0.5 * early.jump.reshape(-1)
-            half, half_noise = np.stack([level, level * np.float32(early.jump_slope)]), 0.25 * early.jump_noise
+            half, half_noise = self._half_jump(early), 0.25 * early.jump_noise
         energy, sigma, height = (np.empty(usable.size, dtype=np.float32) for _ in range(3))
         strange, state = np.zeros(usable.size, dtype=bool), np.empty(usable.size, dtype=np.uint8)
         sums = np.empty((len(self._stack.tiles), 2))
@@ -147,13 +156,14 @@ class EdgeMap:
             self._stack.holes,
             usable,
             fold.astype(np.float32, order="C"),
-            (1 / noise).astype(np.float32),
+            (1 / basis.noise).astype(np.float32),
             limit,
             find,
             plain,
             half,
             half_noise,
             drift,
+            trend.sigma,
             sample,
             energy,
             sigma,
@@ -161,7 +171,9 @@ class EdgeMap:
             strange,
             sums,
         )
-        jump_noise, plain_noise = (_variance_of(f.jump, fold, noise) for f, fold in ((find, basis.fold), (plain, None)))
+        jump_noise, plain_noise = (
+            _variance_of(f.jump, of, noise) for f, of in ((find, basis), (plain, identity(rows.size)))
+        )
         squares, products = sums.sum(axis=0)
         slope = float(products / squares) if squares > 0 else 0.0
         if early is not None:
@@ -181,16 +193,33 @@ class EdgeMap:
             self.edge.nominal + self.edge.energy_offset,
             FINAL if final else PROVISIONAL,
         )
-        return Map(
+        known = Map(
             energy.reshape(self.shape),
             sigma.reshape(self.shape),
             height.reshape(self.shape),
             state.reshape(self.shape),
             slope,
             jump_noise,
+            trend.value,
+            trend.sigma,
             terms,
             int(np.count_nonzero(strange)),
         )
+        if not final or previous is None or not half_jump:
+            return known
+        before, now = ((m.edge_energy, m.sigma, m.jump) for m in (previous, known))
+        trend = learn_trend(before, now, trend, self.edge.jump_trend_scatter)
+        return replace(known, jump_trend=trend.value, jump_trend_sigma=trend.sigma)
+
+    def _half_jump(self, early: Map) -> NDArray[np.float32]:
+        """(3, pixel) half the jump that is expected: at the nominal edge, per eV, and the edge energy it was seen at.
+
+        With the edge it changes by `jump_trend`, so that the line gives half the jump of a pixel whose edge is there.
+        """
+        level = 0.5 * early.jump.reshape(-1)
+        at = np.nan_to_num(early.edge_energy.reshape(-1) - (self.edge.nominal + self.edge.energy_offset))
+        trend = np.float32(early.jump_trend)
+        return np.stack([level * (1 - trend * at), level * (np.float32(early.jump_slope) + trend), at])
 
     def _search_passed(self) -> bool:
         """Whether the search window has been scanned to its end: a maximum before that may be none."""
@@ -205,6 +234,32 @@ class EdgeMap:
             window[self.edge.members(energies, limits)] = True
         return self._stack.usable(rows, windows, np.floor(_MISSING * windows.sum(1)).astype(np.intp))
 
+    def _learners(
+        self,
+        rows: NDArray[np.intp],
+        usable: NDArray[np.bool_],
+        wanted: Functionals,
+        noise: NDArray[np.float64],
+        sample: NDArray[np.float32],
+    ) -> NDArray[np.intp]:
+        """Indices of pixels to learn from: those that hold material, if there are enough of them."""
+        weights = (wanted.jump if wanted.jump.any() else wanted.above[-1])[rows]
+        used = np.flatnonzero(weights)
+        # By runs: pixels chosen for their own noise would teach it to the basis.
+        over = 3 * float(np.linalg.norm(weights * noise)) / np.sqrt(RUN)
+        for number, enough in ((2 * LEARNERS, LEARNERS // 2), (8 * LEARNERS, 2000), (usable.size, 0)):
+            pick = learners(usable, number)
+            pick = pick[: pick.size // RUN * RUN].reshape(-1, RUN)
+            lift = weights[used].astype(np.float32) @ self._stack.spectra(rows[used], pick.ravel())
+            unit = sample[pick].mean(axis=1) if sample.size > 1 else sample
+            high = lift.reshape(pick.shape).mean(axis=1)
+            tall = pick[(high > self.edge.min_jump) & ~(high < over * unit)]
+            if tall.size > enough or pick.size > usable.size // 2:
+                break
+        if tall.size < 4 * rows.size:
+            return learners(usable)
+        return np.asarray(tall[:: max(1, tall.size // LEARNERS)].ravel())
+
     def _relative_noise(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
         """Standard deviation of each energy's samples over that of all; ones where no noise was given."""
         level = self._stack.level[rows]
@@ -214,13 +269,13 @@ class EdgeMap:
         level = np.where(known, level, level[known].mean())
         return np.asarray(np.sqrt(level / level.mean()))
 
-    def _nothing(self, early: Map | None) -> Map:
+    def _nothing(self, early: Map | None, trend: Trend) -> Map:
         blank = np.full(self.shape, np.nan, dtype=np.float32)
         jump = blank if early is None else early.jump
-        return Map(blank, blank.copy(), jump, np.zeros(self.shape, dtype=np.uint8), 0.0, np.inf, 0, 0)
+        state = np.zeros(self.shape, dtype=np.uint8)
+        return Map(blank, blank.copy(), jump, state, 0.0, np.inf, trend.value, trend.sigma, 0, 0)
 
 
-def _variance_of(weights: NDArray[np.float32], fold: NDArray[np.float64] | None, noise: NDArray[np.float64]) -> float:
-    """Variance of weights·fold·A in units of a sample's."""
-    of_samples = weights if fold is None else weights @ fold
-    return float(((of_samples * noise) ** 2).sum())
+def _variance_of(weights: NDArray[np.float32], basis: Basis, noise: NDArray[np.float64]) -> float:
+    """Variance of weights·coefficients in units of a sample's."""
+    return float(((weights @ basis.error(noise)) ** 2).sum())

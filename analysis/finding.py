@@ -56,14 +56,14 @@ def find_edges(
     find: Finder,
     c: NDArray[np.float32],
     half: NDArray[np.float32],
-    more: NDArray[np.float32],
     at: NDArray[np.float32],
     sigma: NDArray[np.float32],
+    steep: NDArray[np.float32],
 ) -> None:
     """Edge (eV from the nominal one) and its sigma, in units of the samples', of pixels with coefficients c (k, pixel).
 
-    `half` (2, pixel), or (0, ...) for none, is a line (at the nominal edge, per eV) that is taken from the rows. `more`
-    (pixel,) is variance that they have besides that of the samples, in units of it.
+    `half` (2 or more, pixel), or (0, ...) for none, is a line (at the nominal edge, per eV) that is taken from the
+    rows. `steep` is how fast they rise at the edge, per eV.
     """
     size = c.shape[1]
     m = find.x.size
@@ -93,7 +93,7 @@ def find_edges(
     e = np.empty((7, size), dtype=np.float32)
     low, width = np.empty(size, dtype=np.float32), np.empty(size, dtype=np.float32)
     _look_up(find, pointed, d.reshape(-1), a, e, low, width)
-    _roots(a, e, low, width, more, at, sigma)
+    _roots(a, e, low, width, at, sigma, steep)
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
@@ -152,9 +152,9 @@ def _roots(
     e: NDArray[np.float32],
     low: NDArray[np.float32],
     width: NDArray[np.float32],
-    more: NDArray[np.float32],
     at: NDArray[np.float32],
     sigma: NDArray[np.float32],
+    steep: NDArray[np.float32],
 ) -> None:
     """Root of a cubic a (4, pixel) between t = 0, where it is below zero, and 1: Newton's steps, kept in between.
 
@@ -181,7 +181,8 @@ def _roots(
         bent = slope < np.float32(0.3) * rise
         t = line if bent else t
         slope = rise if bent else slope
-        variance = more[p] + e0[p] + t * (e1[p] + t * (e2[p] + t * (e3[p] + t * (e4[p] + t * (e5[p] + t * e6[p])))))
+        variance = e0[p] + t * (e1[p] + t * (e2[p] + t * (e3[p] + t * (e4[p] + t * (e5[p] + t * e6[p])))))
         found = (width[p] > zero) & (a0[p] < zero) & (rise > zero)
         at[p] = low[p] + width[p] * t if found else np.float32(np.nan)
         sigma[p] = width[p] * np.sqrt(variance) / slope if found else np.float32(np.nan)
+        steep[p] = slope / width[p]

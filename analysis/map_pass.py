@@ -10,20 +10,27 @@ from redoxscope.analysis.frame_stack import bridge
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _more(
-    half_variance: float,
-    drift: float,
+def _doubt(
+    at: NDArray[np.float32],
+    steep: NDArray[np.float32],
     half: NDArray[np.float32],
+    half_variance: float,
     jump: NDArray[np.float32],
+    drift: float,
+    trend: float,
     noise: NDArray[np.float32],
-) -> NDArray[np.float32]:
-    """(pixel,) variance of half the jump besides that of the samples, in units of it."""
-    more = np.full(jump.size, half_variance).astype(np.float32)
-    if drift > 0:
-        for p in range(jump.size):
-            off = np.float32(drift) * (half[0, p] if half.shape[0] > 0 else np.float32(0.5) * jump[p]) / noise[p]
-            more[p] += off * off
-    return more
+    sigma: NDArray[np.float32],
+) -> None:
+    """Add to sigma what half the jump is not known to: see `evaluate_tiles`."""
+    if half_variance == 0 and drift == 0:
+        return
+    known = half.shape[0] > 0
+    for p in range(at.size):
+        level = (half[0, p] if known else np.float32(0.5) * jump[p]) / noise[p]
+        moved = at[p] - half[2, p] if known else np.float32(0.0)
+        part = np.float32(drift * drift) + np.float32(trend * trend) * moved * moved
+        more = np.float32(half_variance) + (level * level * part if drift > 0 else np.float32(0.0))
+        sigma[p] = np.sqrt(sigma[p] * sigma[p] + more / (steep[p] * steep[p]))
 
 
 @njit(parallel=True, cache=True, nogil=True, fastmath=FAST, error_model="numpy")
@@ -40,6 +47,7 @@ def evaluate_tiles(
     half: NDArray[np.float32],
     half_variance: float,
     drift: float,
+    trend: float,
     sample: NDArray[np.float32],
     at: NDArray[np.float32],
     sigma: NDArray[np.float32],
@@ -56,8 +64,9 @@ def evaluate_tiles(
     whiten : (n,) one over the samples' relative standard deviation
     limit : a spectrum whose residual, in units of its sample variance, exceeds this is evaluated by `plain`
     find, plain : see `Finder`; of k coefficients, and of n samples
-    half : see `find_edges`; half_variance : its variance, in units of the pixel's sample variance
-    drift : relative standard deviation of the jump that comes on top of it
+    half : (3, pixel) a line for `find_edges` and the edge it was right for, eV from the nominal one, or (0, pixel)
+    half_variance : its variance, in units of the pixel's sample variance
+    drift, trend : relative standard deviation of the jump that comes on top of it, and that per eV of the edge's way
     sample : (pixel,) or (1,) standard deviation of a sample; NaN if unknown
     at, sigma, jump, strange : (pixel,) are filled; eV from the nominal edge, sigma in eV; whether evaluated by `plain`
     sums : (tile, 2) is filled with the sums of jump² and jump·slope
@@ -79,6 +88,7 @@ def evaluate_tiles(
             half[:, part],
             half_variance,
             drift,
+            trend,
             noise,
             at[part],
             sigma[part],
@@ -103,6 +113,7 @@ def _evaluate(
     half: NDArray[np.float32],
     half_variance: float,
     drift: float,
+    trend: float,
     noise: NDArray[np.float32],
     at: NDArray[np.float32],
     sigma: NDArray[np.float32],
@@ -121,25 +132,27 @@ def _evaluate(
     by = find if terms > 0 else plain
     combine(by.jump.reshape(1, -1), c, height[:1])
     combine(by.slope.reshape(1, -1), c, height[1:])
-    more = _more(half_variance, drift, level, height[0], noise)
-    find_edges(by, c, level, more, at, sigma)
+    steep = np.empty(size, dtype=np.float32)
+    find_edges(by, c, level, at, sigma, steep)
+    _doubt(at, steep, level, half_variance, height[0], drift, trend, noise, sigma)
     count = _misfits(block, c, whiten, noise, limit, usable, strange) if terms > 0 else 0
     if count > 0:
         own = np.empty((n, count), dtype=np.float32)
         own_level = np.empty((half.shape[0], count), dtype=np.float32)
-        own_more, own_at = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
-        own_sigma = np.empty(count, dtype=np.float32)
+        own_at, own_sigma = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
+        own_steep, own_noise = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
         where = np.flatnonzero(strange)
         for q in range(count):
             p = where[q]
-            own_more[q] = more[p]
+            own_noise[q] = noise[p]
             for i in range(n):
                 own[i, q] = block[i, p]
             for i in range(own_level.shape[0]):
                 own_level[i, q] = level[i, p]
         own_height = np.zeros((1, count), dtype=np.float32)
         combine(plain.jump.reshape(1, -1), own, own_height)
-        find_edges(plain, own, own_level, own_more, own_at, own_sigma)
+        find_edges(plain, own, own_level, own_at, own_sigma, own_steep)
+        _doubt(own_at, own_steep, own_level, half_variance, own_height[0], drift, trend, own_noise, own_sigma)
         for q in range(count):
             p = where[q]
             at[p], sigma[p], height[0, p] = own_at[q], own_sigma[q], own_height[0, q]

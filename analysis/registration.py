@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import fftshift, irfft2, next_fast_len, rfft2
 from scipy.ndimage import gaussian_filter
-from skimage.registration import phase_cross_correlation
+from skimage.feature import peak_local_max
 
 from redoxscope.analysis.resample import bridge, resample
 
@@ -28,7 +29,18 @@ _COMPONENTS = 6
 _LARGEST = 512
 """Frames are binned down to about this many pixels for the comparison."""
 _MARGIN = 8
+_BLOCK = 8
+"""Pixels; wider than the noise of the band is correlated."""
+_INTERPOLATION = 0.008
+"""Pixels by which cubic convolution misplaces fine structure; what remains where there is no noise."""
 _STEPS = 8
+_UNUSUAL = 1.15
+"""A frame that is by this factor less explained than those before may lie somewhere else."""
+_RECENT = 7
+_PLACES = 4
+"""Where else it may lie: so many peaks of the correlation are tried."""
+_OVERLAP = 0.4
+"""Part of the frame that must remain in view there."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +50,7 @@ class Placement:
     shift: tuple[float, float]
     """(dy, dx) px: position in the frame minus that on the series' grid; if not valid, the nearest frame's."""
     sigma: float
-    """Standard error of the shift from the comparison's residual, px."""
+    """Standard error of the shift, by axis, from the comparison's residual, px."""
     quality: float
     """Correlation with the mixture of earlier frames that is most like it, 0 to 1."""
     valid: bool
@@ -60,6 +72,8 @@ class Registration:
         """Components of all frames placed so far."""
         self._settled: list[Image] = []
         """Those of the scans that have ended."""
+        self._unlike: list[float] = []
+        """Parts of the current scan's frames that the mixtures do not explain."""
         self._previous: dict[int, tuple[float, float]] = {}
         self._current: dict[int, tuple[float, float]] = {}
         """Shifts, by number of the energy."""
@@ -70,11 +84,11 @@ class Registration:
             return
         self._first = self._first or self._pool
         self._settled = self._pool
-        self._previous, self._current = self._current, {}
+        self._previous, self._current, self._unlike = self._current, {}, []
 
     def restart_scan(self) -> None:
         """Forget the frames of the current scan, to place them anew."""
-        self._pool, self._current = self._settled, {}
+        self._pool, self._current, self._unlike = self._settled, {}, []
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """What the next scan needs to know, as plain arrays; to be called between scans."""
@@ -90,7 +104,7 @@ class Registration:
         self._first, self._settled = list(arrays["first"]), list(arrays["settled"])
         placed = zip(arrays["index"], arrays["shift"], strict=True)
         self._previous = {int(i): (float(dy), float(dx)) for i, (dy, dx) in placed}
-        self._pool, self._current = self._settled, {}
+        self._pool, self._current, self._unlike = self._settled, {}, []
 
     def place(self, index: int, absorbance: NDArray[np.floating], scale: float) -> Placement:
         """Where the frame number `index` of the current scan lies.
@@ -120,18 +134,25 @@ class Registration:
             return Placement(near, 0.0, 1.0, True)
         components = [*self._first, *self._pool]
         best = self._fit(image, scale, start, components)
-        if not best.valid or best.quality < 2.5 * self.minimum_quality:
-            # Lost, or far from where the last one was: look for it everywhere.
-            found, *_ = phase_cross_correlation(self._pool[0], band, normalization=None)
-            # Found on the grid, where a shift of the frame is smaller by its magnification.
-            other = self._fit(image, scale, start - scale * found, components)
-            if other.quality > 1.2 * best.quality:
-                best = other
+        if self._doubtful(best):
+            # Lost, far from where the last one was, or a period off: look for it everywhere.
+            for away in _elsewhere(self._pool[:2], band):
+                # Found on the grid, where a shift of the frame is smaller by its magnification.
+                other = self._fit(image, scale, start + scale * away, components)
+                if other.quality > 2 * self.minimum_quality and _better(other, best):
+                    best = other
         if not best.valid:
             return Placement(near, np.inf, best.quality, False)
         shift = (best.shift[0] * factor, best.shift[1] * factor)
+        self._unlike.append(1 - best.quality**2)
         self._keep(index, _moved(image, scale, np.array(best.shift)), shift)
         return Placement(shift, best.sigma * factor, best.quality, True)
+
+    def _doubtful(self, found: Placement) -> bool:
+        """Whether a frame is less like the mixture than frames usually are, or none tells how much that is."""
+        if not found.valid or found.quality < 2.5 * self.minimum_quality or len(self._unlike) < 2:
+            return True
+        return 1 - found.quality**2 > _UNUSUAL * float(np.median(self._unlike[-_RECENT:]))
 
     def _keep(self, index: int, band: Image, shift: tuple[float, float]) -> None:
         self._current[index] = shift
@@ -142,43 +163,88 @@ class Registration:
 
     def _fit(self, image: Image, scale: float, start: NDArray[np.floating], components: list[Image]) -> Placement:
         """Least-squares shift (in binned pixels) from `start`, together with the best mixture of the components."""
-        shift = np.asarray(start, dtype=np.float64)
+        shift = np.array(start, dtype=np.float64)
         lost = Placement((float(start[0]), float(start[1])), np.inf, 0.0, False)
-        step, spread, quality = np.full(2, np.inf), np.zeros((2, 2)), 0.0
+        step, quality = np.full(2, np.inf), 0.0
         for _ in range(_STEPS):
             view = _view(image.shape, scale, shift)
             if view is None:
                 return lost
             value = _moved(image, scale, shift)[view].ravel()
             columns = np.stack([c[view] for c in components])
-            mixture, _, _ = _regress(columns.reshape(len(columns), -1), value)
+            mixture, _ = _regress(columns.reshape(len(columns), -1), value)
             model = np.tensordot(mixture.astype(np.float32), columns, axes=1)
             lit = float(np.linalg.norm(model) * np.linalg.norm(value))
             if not lit > 0:
                 return lost
             quality = float(model.ravel() @ value) / lit
             slopes = np.asarray(np.gradient(model), dtype=np.float32)
-            both = np.concatenate([columns, slopes]).reshape(len(columns) + 2, -1)
-            fitted, covariance, variance = _regress(both, value)
-            spread = covariance[-2:, -2:] * variance
+            both = np.concatenate([columns, slopes])
+            fitted, inverse = _regress(both.reshape(len(both), -1), value)
             step = -np.clip(fitted[-2:], -2.0, 2.0)
             shift += step
             if np.abs(step).max() < 3e-3:
                 break
         valid = bool(np.abs(step).max() < 0.1) and quality >= self.minimum_quality
-        return Placement((float(shift[0]), float(shift[1])), float(np.sqrt(spread.trace() / 2)), quality, valid)
+        error = _shift_error(both, value.reshape(model.shape), fitted, inverse)
+        return Placement((float(shift[0]), float(shift[1])), error, quality, valid)
 
 
-def _regress(columns: Image, value: Image) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Least-squares coefficients, their covariance for a residual of unit variance, and the residual's variance."""
+def _better(found: Placement, than: Placement) -> bool:
+    """Whether a placement is clearly more like the mixture than another one."""
+    if not found.valid or not than.valid or found.quality > 1.2 * than.quality:
+        return found.valid and found.quality > than.quality
+    return 1 - found.quality**2 < 0.9 * (1 - than.quality**2)
+
+
+def _elsewhere(references: list[Image], band: Image) -> list[NDArray[np.float64]]:
+    """Shifts (dy, dx) at which the band looks most like one of the references, by their correlation in the overlap.
+
+    Normalised by what overlaps (Padfield, IEEE Trans. Image Process. 21, 2706 (2012), for whole frames); of either
+    sign, as contrast inverts across an edge.
+    """
+    shape = [next_fast_len(2 * n, real=True) for n in band.shape]
+
+    def correlation(one: Image, other: Image) -> Image:
+        product = np.conj(rfft2(one, shape)) * rfft2(other, shape)
+        return np.asarray(fftshift(irfft2(product, shape)), dtype=np.float32)
+
+    whole = np.ones_like(band)
+    overlap = correlation(whole, whole) / band.size
+    seen = overlap > _OVERLAP
+    places = []
+    for reference in references:
+        energy = correlation(reference**2, whole) * correlation(whole, band**2)
+        least = 1e-3 * float((reference**2).sum() * (band**2).sum())
+        like = np.where(seen & (energy > least), np.abs(correlation(reference, band)), 0)
+        # Of the many places where a lattice looks the same, the nearest are the likeliest.
+        like *= overlap / np.sqrt(np.maximum(energy, least))
+        peaks = peak_local_max(like, min_distance=2, num_peaks=_PLACES)
+        places.extend(peaks - np.array(shape) // 2)
+    return [np.asarray(place, dtype=np.float64) for place in places]
+
+
+def _regress(columns: Image, value: Image) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Least-squares coefficients, and their covariance for a residual of unit variance."""
     norm = np.maximum(np.linalg.norm(columns, axis=1), 1e-12).astype(np.float64)
     products = (columns @ columns.T).astype(np.float64) / np.outer(norm, norm)
     # The components of the first scan and those of all scans are much alike: a trace of ridge tells them apart.
     inverse = np.linalg.inv(products + 1e-4 * np.eye(len(norm)))
     target = (columns @ value).astype(np.float64) / norm
-    solved = inverse @ target
-    residual = max(float(value @ value) - float(solved @ target), 0.0)
-    return solved / norm, inverse / np.outer(norm, norm), residual / value.size
+    return inverse @ target / norm, inverse / np.outer(norm, norm)
+
+
+def _shift_error(columns: Image, value: Image, fitted: NDArray[np.float64], inverse: NDArray[np.float64]) -> float:
+    """Standard error (px) of the last two of the coefficients, which are the shift; the images are (..., y, x).
+
+    Neighbouring pixels of a band of structure err together: the residuals count by blocks that are wider than they are
+    alike (a sandwich estimator; White, Econometrica 48, 817 (1980)).
+    """
+    rest = value - np.tensordot(fitted.astype(np.float32), columns, axes=1)
+    pulls = np.tensordot(inverse[-2:].astype(np.float32), columns, axes=1) * rest
+    height, width = (n // _BLOCK * _BLOCK for n in value.shape)
+    blocks = pulls[:, :height, :width].reshape(2, height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK).sum(axis=(2, 4))
+    return float(np.hypot(np.sqrt((blocks.astype(np.float64) ** 2).sum() / 2), _INTERPOLATION))
 
 
 def _moved(image: Image, scale: float, shift: NDArray[np.floating]) -> Image:

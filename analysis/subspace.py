@@ -13,9 +13,17 @@ from numpy.typing import NDArray
 
 LEARNERS = 20_000
 """A basis is learnt from about this many pixels."""
-_RUN = 16
+RUN = 16
+"""Pixels that are taken together."""
 _MISFIT = 4.0
 """A pixel is a misfit if its residual exceeds the common one by this many standard deviations of pure noise."""
+_ABOVE_NOISE = 1.15
+"""A component counts if its eigenvalue exceeds the largest of pure noise by this factor."""
+_SPARE = 4
+"""Components more than those that stand above the noise are taken out of the spectra to see what the noise is."""
+
+_AROUND = 4
+"""Energies on either side over which the noise is averaged."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,21 @@ class Basis:
     """(n, K)"""
     fold: NDArray[np.float64]
     """(K, n) weighted least squares: fold·vectors = 1"""
+    noise: NDArray[np.float64]
+    """(n,) standard deviation of the energies' samples as the spectra show it, in units of what was said of them"""
+    excess: NDArray[np.float64]
+    """(K,) standard deviation of a coefficient over that which the samples' noise gives: the basis has learnt a little
+    of it"""
+    hidden: float
+    """Variance, in units of the noise's, that the spectra may have in each direction that is not in the basis"""
+
+    def error(self, noise: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(K, n) square root of the coefficients' covariance, for samples (n,) of this standard deviation."""
+        return np.asarray(self.excess[:, None] * self.fold * noise)
+
+    def left_out(self, noise: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n, n) square root of the covariance of what the folded spectra may lack."""
+        return np.asarray(np.sqrt(self.hidden) * (np.eye(noise.size) - self.projection) * noise)
 
     @property
     def projection(self) -> NDArray[np.float64]:
@@ -33,24 +56,34 @@ class Basis:
         return np.asarray(self.vectors @ self.fold)
 
 
-def learners(usable: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Indices of the pixels to learn from: all usable ones, or short runs of them, as memory likes to be read."""
-    number = int(np.count_nonzero(usable))
+def learners(usable: NDArray[np.bool_], number: int = LEARNERS) -> NDArray[np.intp]:
+    """Indices of about `number` pixels to learn from: all usable ones, or short runs of them, as memory likes it."""
     among = np.flatnonzero(usable)
-    step = number // LEARNERS
+    step = among.size // number
     if step < 2:
         return among
-    starts = np.arange(0, number - _RUN, _RUN * step)
-    return np.asarray(among[(starts[:, None] + np.arange(_RUN)).ravel()])
+    starts = np.arange(0, among.size - RUN, RUN * step)
+    return np.asarray(among[(starts[:, None] + np.arange(RUN)).ravel()])
 
 
-def learn(spectra: NDArray[np.float32], noise: NDArray[np.floating], *, least: int = 3, most: int = 10) -> Basis:
+def learn(
+    spectra: NDArray[np.float32],
+    noise: NDArray[np.floating],
+    sample: NDArray[np.floating] | None = None,
+    *,
+    least: int = 2,
+    most: int = 10,
+) -> Basis:
     """The components of the spectra that stand above their noise.
+
+    The noise itself is taken from what the components leave: photon statistics know it up to the number of flats that
+    were averaged, and to the absorbance of the typical pixel.
 
     Parameters
     ----------
     spectra : (n, pixel) absorbance without NaN
     noise : (n,) relative standard deviation of the energies' samples
+    sample : (pixel,) or (1,) standard deviation of one sample; ones if it is left out
     least, most : bounds for K
 
     Raises
@@ -58,24 +91,52 @@ def learn(spectra: NDArray[np.float32], noise: NDArray[np.floating], *, least: i
     ValueError
         If there are fewer pixels than energies.
     """
-    n, pixels = spectra.shape
-    if pixels < n:
-        raise ValueError(f"{pixels} spectra of {n} energies: too few to learn a basis from")
-    sample = spectra[:, :: max(1, pixels // LEARNERS)].astype(np.float64) / noise[:, None]
-    count = sample.shape[1]
-    value, vector = np.linalg.eigh(sample @ sample.T / count)
+    n, count = spectra.shape
+    if count < n:
+        raise ValueError(f"{count} spectra of {n} energies: too few to learn a basis from")
+    scaled = spectra.astype(np.float64)
+    if sample is not None:
+        scaled /= _unit(sample)
+    products = scaled @ scaled.T / count
+    given = np.asarray(noise, dtype=np.float64)
+    kept, _ = _components(products, given, count, least, most)
+    shown = given
+    if count >= 2 * n:
+        # With more components than there seem to be: a weak one must not pass for noise at the edge.
+        wide, _ = _components(products, given, count, min(kept.shape[1] + _SPARE, n // 2), n // 2)
+        rest = np.eye(n) - wide @ wide.T
+        left = np.diagonal(rest @ (products / np.outer(given, given)) @ rest)
+        free = (1 - (wide**2).sum(axis=1)) * (1 - wide.shape[1] / count)
+        ratio = np.maximum(left, 1e-12) / np.maximum(free, 0.2)
+        # It goes with the absorbance, hence smoothly: what is left of a component at one energy is none of it.
+        around = np.abs(np.subtract.outer(np.arange(n), np.arange(n))) <= _AROUND
+        shown = given * np.sqrt(around @ ratio / around.sum(axis=1))
+    kept, excess = _components(products, shown, count, least, most)
+    # A component is not seen below a spike of the root of n/count, wherever it points.
+    hidden = float(np.sqrt(n / count)) / max(n - kept.shape[1], 1)
+    return Basis(kept * shown[:, None], kept.T / shown, shown, excess, hidden)
+
+
+def _components(
+    products: NDArray[np.float64], noise: NDArray[np.float64], count: int, least: int, most: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(n, K) orthonormal components of whitened spectra with these mean products, (K,) see `Basis.excess`."""
+    n = noise.size
+    value, vector = np.linalg.eigh(products / np.outer(noise, noise))
     value, vector = value[::-1], vector[:, ::-1]
-    # The lower half is noise for sure: its median stands for the unit, the largest of pure noise for the limit.
-    floor = float(np.median(value[n // 2 :]))
-    limit = floor * (1 + np.sqrt(n / count)) ** 2 * 1.15
-    rank = int(np.clip((value > limit).sum(), min(least, n), min(most, n)))
-    kept = vector[:, :rank]
-    return Basis(kept * noise[:, None], kept.T / noise)
+    # The unit is what the rest shows, once the largest are gone, of noise or not; the limit the largest of pure noise.
+    largest, gone = (1 + np.sqrt(n / count)) ** 2, min(10, n // 4)
+    value /= float(value[gone:].sum()) / (n - gone * largest)
+    rank = int(np.clip((value > largest * _ABOVE_NOISE).sum(), min(least, n), min(most, n)))
+    # A spike of this height is seen at `value`, and points off its true direction: the difference is noise
+    # (Baik & Silverstein, J. Multivariate Anal. 97, 1382 (2006)).
+    seen = np.maximum(value[:rank], largest) - 1 - n / count
+    true = 0.5 * (seen + np.sqrt(np.maximum(seen**2 - 4 * n / count, 0)))
+    cosine = (1 - n / count / true**2) / (1 + n / count / true)
+    return np.asarray(vector[:, :rank]), np.sqrt(np.maximum(value[:rank] - true * cosine, 1.0))
 
 
-def misfit_limit(
-    spectra: NDArray[np.float32], basis: Basis, noise: NDArray[np.floating], sample: NDArray[np.floating]
-) -> float:
+def misfit_limit(spectra: NDArray[np.float32], basis: Basis, sample: NDArray[np.floating]) -> float:
     """The largest residual, in units of a pixel's sample variance, of a spectrum that the basis describes.
 
     A rare phase would be pulled to the common ones: a pixel beyond the limit must be evaluated without the basis.
@@ -83,18 +144,21 @@ def misfit_limit(
     Parameters
     ----------
     spectra : (n, pixel) some of the pixels, absorbance without NaN
-    noise : (n,) as for `learn`, which made the basis
-    sample : (pixel,) or (1,) standard deviation of one sample; NaN where unknown
+    sample : (pixel,) or (1,) standard deviation of one sample, as for `learn`, which made the basis
     """
     n, terms = basis.vectors.shape
-    rest = spectra - (basis.vectors @ (basis.fold @ spectra)).astype(np.float32)
-    rest *= (1 / noise).astype(np.float32)[:, None]
-    residual = np.einsum("ip,ip->p", rest, rest)
-    excess = residual / np.where(np.isfinite(sample) & (sample > 0), sample, 1.0) ** 2
+    rest = spectra - (basis.vectors.astype(np.float32) @ (basis.fold.astype(np.float32) @ spectra))
+    rest /= (basis.noise).astype(np.float32)[:, None]
+    excess = np.einsum("ip,ip->p", rest, rest) / _unit(sample) ** 2
     # The noise may be known up to a factor only: the common pixels tell it.
     return float(np.median(excess)) * (1 + _MISFIT * float(np.sqrt(2 / max(n - terms, 1))))
 
 
+def _unit(sample: NDArray[np.floating]) -> NDArray[np.float32]:
+    """The samples' standard deviation, 1 where it is not known."""
+    return np.where(np.isfinite(sample) & (sample > 0), sample, 1.0).astype(np.float32)
+
+
 def identity(n: int) -> Basis:
     """The basis that leaves a spectrum of n energies as it is."""
-    return Basis(np.eye(n), np.eye(n))
+    return Basis(np.eye(n), np.eye(n), np.ones(n), np.ones(n), 0.0)

@@ -9,8 +9,7 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from redoxscope.analysis.crossing import find_in_rows
-from redoxscope.analysis.definitions import finder
-from redoxscope.analysis.subspace import Basis
+from redoxscope.analysis.definitions import coefficient_finder
 from redoxscope.analysis.xanes import Edge, functionals
 
 Floats = NDArray[np.floating]
@@ -41,16 +40,9 @@ class VoxelEstimator:
             raise ValueError(f"the baselines of the {edge.name} edge need two different energies each")
         self.edge = edge
         self.components = len(basis)
-        root = np.eye(len(basis)) if covariance is None else _root(covariance)
-        # Coefficients are the samples here; those of unit variance that the finder wants are root⁻¹·c.
-        self._find = finder(
-            wanted,
-            edge,
-            everything,
-            np.ones(len(basis)),
-            Basis(np.asarray(basis.T, dtype=np.float64), root),
-            smooth=len(basis) < energies.size,
-        )
+        noise = np.eye(len(basis)) if covariance is None else np.asarray(covariance, dtype=np.float64)
+        vectors = np.asarray(basis.T, dtype=np.float64)
+        self._find = coefficient_finder(wanted, edge, vectors, noise, smooth=len(basis) < energies.size)
         self.jump = np.asarray(wanted.jump @ basis.T)
         """(K,)"""
 
@@ -114,11 +106,3 @@ def specks(material: NDArray[np.bool_]) -> NDArray[np.bool_]:
     small = np.bincount(labels.ravel()) < _SPECK
     small[0] = False
     return np.asarray(small[labels])
-
-
-def _root(covariance: Floats) -> NDArray[np.float64]:
-    """A matrix R with R·Rᵀ the covariance."""
-    if not np.isfinite(covariance).all():
-        return np.full(covariance.shape, np.nan)
-    variance, vectors = np.linalg.eigh(covariance)
-    return np.asarray(vectors * np.sqrt(np.maximum(variance, 0)))

@@ -130,7 +130,9 @@ class MapScan:
             or any(self._dimmed(slot) for slot in self.placed)
         ):
             self._again()
-        return None if self._maps is None else self._maps.result(None, {}, closed=True)
+        if self._maps is None:
+            return None
+        return self._maps.result(self.series.previous, self.series.previous_others, closed=True)
 
     def sample_frames(self) -> Iterator[Frame]:
         """The frames that are placed, by energy number."""

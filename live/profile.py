@@ -83,9 +83,11 @@ class EdgeTable(_Table):
     post: Window = (8380.0, 8460.0)
     search: Window = (8325.0, 8360.0)
     plateau: Window | None = (8346.0, 8352.0)
-    plateau_ratio: float = Field(1.44, gt=0)
-    plateau_scatter: float = Field(0.06, ge=0)
+    plateau_ratio: float = Field(1.36, gt=0)
+    plateau_scatter: float = Field(0.07, ge=0)
     jump_drift: float = Field(0.01, ge=0)
+    jump_trend: float = -0.02
+    jump_trend_scatter: float = Field(0.01, ge=0)
     energy_offset: float = 0.0
     min_jump: float = Field(0.02, gt=0)
     min_jump_over_noise: float = Field(4.0, ge=0)
@@ -196,10 +198,6 @@ class Profile(_Table):
     def xanes_edge(self) -> Edge:
         """The main edge as the analysis wants it."""
         return self.edge.edge()
-
-    def xanes_edges(self) -> list[Edge]:
-        """All edges, the main one first."""
-        return [self.xanes_edge()]
 
     def front_window(self) -> FrontWindow:
         """The front as the analysis wants it."""

@@ -121,7 +121,7 @@ def _finish(
                 files.all(),
                 energies,
                 files.angles,
-                profile.xanes_edges(),
+                [table.edge() for table in profile.edges],
                 scales=scales,
                 subspace=profile.edge.subspace,
                 progress=lambda stage, fraction: say(stage=stage, fraction=fraction),

@@ -1,5 +1,7 @@
 """The accumulator: whatever way the frames come in, the end is the batch result; and what it says of its errors."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -135,6 +137,69 @@ def test_a_jump_that_drifts_from_scan_to_scan_is_in_the_provisional_sigma():
     early = fill(frames, half_way, variance=noise**2).result(previous=previous)
     pull = (early.edge_energy - before.edge_energy) / early.sigma
     assert np.nanmedian(np.abs(pull - np.nanmedian(pull))) / 0.6745 == pytest.approx(1, abs=0.1)
+
+
+def width(found, truth, known):
+    """Robust width of the pulls, bias included."""
+    return np.nanmedian(np.abs((found.edge_energy - truth) / found.sigma)[known]) / 0.6745
+
+
+def reacted(truth, trend, seed=3):
+    """A phantom whose jump depends on the phase, by a part `trend` per eV."""
+    scan = phantom((60, 80), seed=seed)
+    x = ENERGIES.reshape(-1, 1, 1) - 8341
+    scan.jump = scan.jump * (1 + trend * (truth - 8341))
+    scan.edge_energy = truth
+    scan.clean = scan.jump * spectrum(truth) + 0.3 - 4e-4 * x
+    return scan
+
+
+def test_after_a_large_reaction_the_provisional_sigma_is_honest_and_then_the_trend_is_known():
+    """The jump falls by 3 % per eV; the first reaction finds it within its prior, the second one knows it."""
+    rng = np.random.default_rng(4)
+    noise = 0.004
+    first = reacted(rng.uniform(8341.5, 8342.9, (60, 80)), -0.03)
+    then = reacted(first.edge_energy - rng.uniform(0, 3, (60, 80)), -0.03)
+    half_way = np.flatnonzero(ENERGIES <= 8348)
+    before = fill(first.noisy(noise, 1), variance=noise**2).result()
+    early = fill(then.noisy(noise, 2), half_way, variance=noise**2).result(previous=before)
+    known = early.state == PROVISIONAL
+    assert known.mean() > 0.98
+    assert 0.8 < width(early, then.edge_energy, known) < 1.2
+    flat = fill(then.noisy(noise, 2), half_way, variance=noise**2).result(previous=replace(before, jump_trend=0.0))
+    assert np.median(np.abs(early.edge_energy - then.edge_energy)[known]) < 0.6 * np.median(
+        np.abs(flat.edge_energy - then.edge_energy)[known]
+    )
+    after = fill(then.noisy(noise, 2), variance=noise**2).result(previous=before)
+    assert after.jump_trend == pytest.approx(-0.03, abs=0.004)
+    assert after.jump_trend_sigma < 0.5 * EDGE.jump_trend_scatter
+    last = reacted(then.edge_energy + rng.uniform(-0.5, 0.5, (60, 80)), -0.03)
+    again = fill(last.noisy(noise, 5), half_way, variance=noise**2).result(previous=after)
+    known = again.state == PROVISIONAL
+    assert 0.8 < width(again, last.edge_energy, known) < 1.2
+
+
+def test_sigma_knows_of_flats_that_were_averaged_and_of_the_air_around_a_particle():
+    """Photon statistics of one flat were given, twenty were taken; and air, half the field, has the least noise."""
+    rng = np.random.default_rng(11)
+    scan = phantom((60, 80), jump=(0.5, 0.7))
+    air = np.zeros((60, 80), dtype=bool)
+    air[:, :40] = True
+    clean = np.where(air, 0, scan.clean)
+    energies, sigmas = [], []
+    for _ in range(10):
+        noise = np.sqrt((0.05 + np.exp(clean)) / 4000)
+        scale = (1 + np.exp(clean)) / 4000
+        frames = (clean + noise * rng.standard_normal(clean.shape)).astype(np.float32)
+        accumulator = EdgeMap(ENERGIES, air.shape, EDGE)
+        for i, frame in enumerate(frames):
+            accumulator.update(i, frame, scale[i])
+        found = accumulator.result()
+        energies.append(found.edge_energy[~air])
+        sigmas.append(found.sigma[~air])
+    spread = np.array(energies) - np.mean(energies, axis=0)
+    pulls = spread / np.array(sigmas) * np.sqrt(10 / 9)
+    assert 0.9 < np.median(np.abs(pulls)) / 0.6745 < 1.1
 
 
 def test_provisional_in_a_first_scan_from_what_is_known_of_the_edge():

@@ -80,9 +80,10 @@ def test_any_order_of_energies(field):
     assert rms(found, shifts) < 0.06
 
 
-def test_a_jump_of_thirty_pixels_in_mid_scan(field):
+@pytest.mark.parametrize("at", [1, 2, 14])
+def test_a_jump_of_thirty_pixels(field, at):
     shifts = drift(ENERGIES.size, 0.3)
-    shifts[14:] += (22.0, -21.0)
+    shifts[at:] += (22.0, -21.0)
     found = place_all(Registration(), field, ENERGIES, shifts)
     assert all(p.valid for p in found)
     assert rms(found, shifts) < 0.08
@@ -103,6 +104,29 @@ def test_a_sweep_over_several_edges_magnifies_by_a_third(field, jump):
     ]
     assert all(p.valid for p in found)
     assert rms(found, shifts) < 0.15
+
+
+def test_a_lattice_is_not_placed_a_period_off():
+    """Squares of 6 px that are nearly alike, all over the view, and steps of up to that from frame to frame."""
+    field = Field()
+    y, x = np.meshgrid(field.grid, field.grid, indexing="ij")
+    field.base = 0.4 + 0.15 * np.sin(2 * np.pi * x / 12) * np.sin(2 * np.pi * y / 12) + 0.1 * field.base
+    shifts = drift(ENERGIES.size, 2.0, seed=3)
+    found = place_all(Registration(), field, ENERGIES, shifts)
+    assert all(p.valid for p in found)
+    assert rms(found, shifts) < 0.05
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.2])
+def test_the_standard_error_is_that_of_the_shifts(field, noise):
+    shifts = drift(ENERGIES.size, 0.5, seed=5)
+    pulls = []
+    for seed in (0, 1000):
+        found = place_all(Registration(), field, ENERGIES, shifts, noise, seed)
+        error = np.array([p.shift for p in found]) - shifts
+        # Where the first frame lies is the grid's matter, and common to all.
+        pulls.append((error - np.median(error, axis=0))[1:] / np.array([[p.sigma] for p in found[1:]]))
+    assert 0.7 < np.sqrt(np.mean(np.square(pulls))) < 1.4
 
 
 @pytest.mark.parametrize("where", [0, 3, 15])

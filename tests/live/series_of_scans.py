@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from redoxscope.analysis.topography import FrontSurface, Topography
 from redoxscope.analysis.gauge import Alignment
+from redoxscope.analysis.topography import FrontSurface, Topography
 from redoxscope.analysis.volume import EdgeVolume
 from redoxscope.live.series_parts import EdgeRecord, FrameCount, ScanRecord, SeriesFacts
 
