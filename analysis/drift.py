@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
 
 from redoxscope.analysis.frame_shifts import Found, Frames, bin_factor, coarse_frames, find_shifts, shifted
 from redoxscope.analysis.gauge import Alignment, fixed_gauge, turning
@@ -30,8 +31,10 @@ _LIKENESS = 0.6
 """A frame that resembles the others less than this is lost: it is looked for in the whole view, then interpolated."""
 _LEARNERS = 16
 """Angles over which the mixture is learnt."""
-_ROUNDS = 3, 8
-"""Of reprojection, where centres of mass told much before and where they did not."""
+_STEADY, _STEP = 9, 2.0
+"""Angles over which a sample that moved stays where it is, and coarse px that it then moves at least."""
+_ROUNDS = 3
+"""Of reprojection; centres of mass told much before."""
 
 
 @dataclass(frozen=True)
@@ -129,21 +132,25 @@ class DriftTracker:
             raise ValueError("no energy has any finite projection: there is nothing to align")
         positions = np.full((len(tomograms), self.angles.size, 2), np.nan)
         quality = np.zeros(positions.shape[:2])
-        rounds = _ROUNDS[0] if self._by_mass else _ROUNDS[1]
-        common = align_angles(self._images[0], self.angles, -self._offset, rounds=rounds)
-        aligned = np.stack([shifted(images, common.shifts) for images in self._images])
-        views = consistent(aligned, self.angles, -self._offset)
+        views, moved, axis_quality = self._images, np.zeros((self.angles.size, 2)), 0.0
+        if self._by_mass:
+            common = align_angles(views[0], self.angles, -self._offset, rounds=_ROUNDS)
+            moved, axis_quality = common.shifts, float(np.median(common.quality))
+            # Templates of all angles together: less noise, and what changes at the edge cannot pass for jitter.
+            parts = enumerate(shifted(images, moved) for images in self._images)
+            views = np.stack([consistent(v, self.angles, -self._offset, positive=k == 0) for k, v in parts])
+        elif self.angles.size > 2:
+            axis_quality = rotation_axis(views[0], self.angles)[1]
         for i, (tomogram, placed) in enumerate(zip(tomograms, self._placed, strict=True)):
             if placed is None:
                 continue
-            known_position = placed + common.shifts
+            known_position = placed + moved
             frames, known = self._coarse(tomogram, self._scales[i])
             found = find_shifts(frames, views, known_position, steps=6)
             valid = known & (found.quality > _LIKENESS) & np.isfinite(found.sigma)
             positions[i] = self._settled(found, known_position, valid) if valid.any() else known_position
             quality[i] = np.where(valid, found.quality, 0.0)
         scales = np.asarray(self._scales, dtype=np.float64)
-        axis_quality = float(np.median(common.quality))
         return fixed_gauge(positions * self._factor, quality, self.angles, scales, axis_quality)
 
     @property
@@ -203,6 +210,7 @@ class DriftTracker:
             position = np.where(valid[:, None], found.shifts, position)
             quality = np.where(valid | (weighed & (self._count == 0)), np.maximum(found.quality, _LIKENESS), 0.0)
         else:
+            position = self._moved(position, valid)
             quality = np.where(valid, found.quality, 0.0)
         return self._filled(position, quality > 0), quality
 
@@ -244,8 +252,9 @@ class DriftTracker:
         shifts of variance t² known with error s are best taken as t² / (t² + s²) of what was found.
         """
         position = np.array(found.shifts)
-        if self._by_mass:
-            position -= self._translation(found.shifts - before, valid)
+        if not self._by_mass:
+            return self._moved(position, valid)
+        position -= self._translation(found.shifts - before, valid)
         smooth = self._translation(position, valid)
         off = position - smooth
         usual = (1.4826 * np.median(abs(off[valid]), axis=0)) ** 2
@@ -254,6 +263,17 @@ class DriftTracker:
         damped = true / np.maximum(true + noise, 1e-12)
         far = abs(off) > 6 * np.sqrt(usual) + 0.1
         return smooth + self._filled(np.where(far, 1.0, damped) * off, valid)
+
+    def _moved(self, shifts: Floats, valid: Flags) -> Floats:
+        """One drift for all frames, unless the sample moved at some angle.
+
+        For an object without an outline in view, smaller differences between the angles may be its changing contrast.
+        """
+        shifts = self._filled(shifts, valid)
+        slow = np.empty_like(shifts)
+        slow[self._order] = ndimage.median_filter(shifts[self._order], (_STEADY, 1), mode="nearest")
+        drift = np.median(slow, axis=0)
+        return np.where((abs(slow - drift) > _STEP).any(), slow, drift)
 
     def _translation(self, shifts: Floats, valid: Flags) -> Floats:
         """What of the shifts (angle, 2) is a translation of the object or of the axis."""

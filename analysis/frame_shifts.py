@@ -63,9 +63,7 @@ def coarse_frames(frames: Floats, factor: int) -> tuple[Frames, NDArray[np.bool_
     return out, known
 
 
-def find_shifts(
-    frames: Frames, templates: Frames, starts: Floats, *, steps: int = 10, search: bool = False
-) -> Found:
+def find_shifts(frames: Frames, templates: Frames, starts: Floats, *, steps: int = 10, search: bool = False) -> Found:
     """Shift of each frame against the mixture of its templates.
 
     Parameters
