@@ -7,8 +7,12 @@ what the others cannot see:
    rigid translation of the object, and only where it is inside the view.
 2. Comparison with a mixture of the other energies at the same angle (`frame_shifts`) tells frames of different energies
    apart by hundredths of a pixel. But what appears at the edge can pass for a shift (A + w·B is A moved, to first
-   order), so it starts from (1), which does not mix them up.
-3. Reprojection (`reprojection`) gives what all energies have in common at an angle, also where the view is too narrow.
+   order): so silhouettes are compared, whose outline does not react.
+3. Reprojection (`reprojection`) gives what all energies have in common at an angle, and templates in which the frames
+   of all angles agree: against these, which have no contrast that varies with the angle, jitter is refined at the end.
+
+An object that reaches beyond the view has neither centre of mass nor outline. It gets one drift per energy, and steps
+where the sample moved; jitter is then not corrected.
 """
 
 from collections.abc import Sequence
@@ -18,7 +22,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from redoxscope.analysis.frame_shifts import Found, Frames, bin_factor, coarse_frames, find_shifts, shifted
+from redoxscope.analysis.coarse_frames import bin_factor, coarse_frames
+from redoxscope.analysis.frame_shifts import Found, Frames, better, find_shifts, shifted
 from redoxscope.analysis.gauge import Alignment, fixed_gauge, turning
 from redoxscope.analysis.mass_centre import mass_centres, row_shifts, silhouettes, sinusoid
 from redoxscope.analysis.reprojection import align_angles, consistent
@@ -96,7 +101,9 @@ class DriftTracker:
             self._placed.append(None)
             return Placed(np.full((known.size, 2), np.nan), np.zeros(known.size), (np.nan, np.nan))
         centres = self._centres(frames, known)
-        if self._mixture is None:
+        position: Floats
+        quality: Floats
+        if self._mixture is None or self._images is None:
             self._by_mass = bool(np.isfinite(centres).any())
             if not self._by_mass:
                 axis = rotation_axis(frames[known], self.angles[known])[0] if known.sum() > 2 else 0.0
@@ -110,13 +117,15 @@ class DriftTracker:
             position, quality = self._against_mixture(outline, known, centres)
             good = quality > 0
             self._mixture = self._learnt(self._mixture, shifted(outline, position), good)
-            both = self._images is not None and self._by_mass
-            self._images = self._learnt(self._images, shifted(frames, position), good) if both else self._mixture
+            self._images = (
+                self._learnt(self._images, shifted(frames, position), good) if self._by_mass else self._mixture
+            )
         self._count += quality > 0
         before = next((p for p in self._placed if p is not None), position)
         self._placed.append(position)
         moved = np.median(position - before, axis=0) * self._factor * scale
-        return Placed(position * self._factor * scale, quality, (float(moved[0]), float(moved[1])))
+        shifts, likeness = (np.asarray(a, dtype=np.float64) for a in (position * self._factor * scale, quality))
+        return Placed(shifts, likeness, (float(moved[0]), float(moved[1])))
 
     def finish(self, tomograms: Sequence[Floats] | Floats) -> Alignment:
         """Joint refinement of all tomograms that were placed, in the order in which they were.
@@ -196,13 +205,13 @@ class DriftTracker:
         found = find_shifts(frames, self._mixture, start)
         poor = known & (self._count > 0) & (found.quality < _LIKENESS)
         if poor.any():
-            found = _better(found, find_shifts(frames[poor], self._mixture[:, poor], start[poor], search=True), poor)
+            found = better(found, find_shifts(frames[poor], self._mixture[:, poor], start[poor], search=True), poor)
         valid = known & (self._count > 0) & (found.quality >= _LIKENESS)
         if not valid.any():
             return start, np.zeros(known.size)
-        position = np.array(found.shifts)
+        position: Floats = np.array(found.shifts)
         if by_mass:
-            # Of what the comparison says only the object's translation is taken: the rest may be its contrast.
+            # Frames at angles that the mixture has not seen go by their mass, translated as the others are.
             off = found.shifts - start
             position = start + np.median(off[valid & weighed], axis=0) * [1, 0]
             turn = self._design[:, 1:]
@@ -282,13 +291,3 @@ class DriftTracker:
         fitted, error = sinusoid(self.angles, np.where(valid, shifts[:, 1], np.nan))
         out[:, 1] = self._design @ fitted if np.isfinite(error) else np.median(shifts[valid, 1])
         return out
-
-
-def _better(found: Found, other: Found, where: Flags) -> Found:
-    """`found`, replaced by `other`, which was found `where`, if that is more like the mixture."""
-    at = np.flatnonzero(where)[other.quality > found.quality[where]]
-    take = other.quality > found.quality[where]
-    out = Found(*(np.array(a) for a in (found.shifts, found.sigma, found.quality, found.mixing)))
-    out.shifts[at], out.sigma[at] = other.shifts[take], other.sigma[take]
-    out.quality[at], out.mixing[at] = other.quality[take], other.mixing[take]
-    return out

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from redoxscope.analysis.frame_shifts import Frames, bin_factor, coarse_frames, find_shifts
+from redoxscope.analysis.coarse_frames import bin_factor, coarse_frames
+from redoxscope.analysis.frame_shifts import Frames, find_shifts
 from redoxscope.analysis.mass_centre import mass_centres, sinusoid
 
 Floats = NDArray[np.floating]
@@ -67,7 +68,7 @@ def rotation_axis(projections: Floats, angles: ArrayLike) -> tuple[float, float]
         fitted, _ = sinusoid(theta, mass.centre[:, 1])
         offset = float(fitted[0])
         spread = np.nanvar(mass.centre[:, 1] - _wave(theta, fitted))
-        quality = 1.0 - spread / (np.nanvar(mass.centre[:, 1]) + 0.25 / factor**2)
+        quality = float(1.0 - spread / (np.nanvar(mass.centre[:, 1]) + 0.25 / factor**2))
         if len(pairs.frames):
             quality = mirror(pairs, offset)[1]
     elif len(pairs.frames):
@@ -125,8 +126,11 @@ def _between(ascending: Floats, target: float, step: float) -> list[tuple[int, f
 
 def coarse_mirror(pairs: HalfTurns) -> float:
     """Offset (px) at which the pairs' fine structure is most alike, over all offsets that leave some overlap."""
-    fine = [ndimage.gaussian_filter(f, (0, 0.7, 0.7)) - ndimage.gaussian_filter(f, (0, 4, 4)) for f in
-            (pairs.frames[:: max(1, len(pairs.frames) // 12)], pairs.mirrored[:: max(1, len(pairs.frames) // 12)])]  # fmt: skip
+    some = slice(None, None, max(1, len(pairs.frames) // 12))
+    fine = [
+        ndimage.gaussian_filter(f, (0, 0.7, 0.7)) - ndimage.gaussian_filter(f, (0, 4, 4))
+        for f in (pairs.frames[some], pairs.mirrored[some])
+    ]
     width = fine[0].shape[2]
     reach = int((1 - _LEAST_OVERLAP) * width)
     likeness = np.full(2 * reach + 1, -1.0)
