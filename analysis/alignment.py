@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from skimage.registration import phase_cross_correlation
 
+from redoxscope.analysis.drift import DriftTracker
+from redoxscope.analysis.gauge import Alignment
 from redoxscope.analysis.tomography import fill_missing
 from redoxscope.analysis.warp import spline_coefficients as spline_coefficients
 from redoxscope.analysis.warp import warp as warp
@@ -34,6 +36,32 @@ class Shifts:
     """(energy, 2) px (dy, dx): where the content of the first energy stands at this one."""
     quality: NDArray[np.float64]
     """(energy,) 0 to 1, correlation of the aligned frames with the mixture of the others; 0 where interpolated."""
+
+
+def align_projections(
+    projections: Sequence[Floats] | Floats, angles: ArrayLike, *, scales: ArrayLike | None = None, components: int = 3
+) -> Alignment:
+    """Shift of every projection of a 3D XANES scan: drift between energies, jitter between angles, and the axis.
+
+    Parameters
+    ----------
+    projections : (energy, angle, row, col) absorbance, or a sequence of (angle, row, col); NaN where unknown
+    angles : (angle,) degrees, in any order
+    scales : (energy,) magnification relative to the first energy
+    components : images in the mixture that projections are compared with
+
+    While a scan runs, `drift.DriftTracker` does the same energy by energy.
+
+    Raises
+    ------
+    ValueError
+        If the shapes disagree, or no projection has data.
+    """
+    factors = _scales(scales, len(projections))
+    tracker = DriftTracker(angles, components=components)
+    for tomogram, factor in zip(projections, factors, strict=True):
+        tracker.place(np.asarray(tomogram), float(factor))
+    return tracker.finish(projections)
 
 
 def align_energies(

@@ -7,8 +7,12 @@ what the others cannot see:
    rigid translation of the object, and only where it is inside the view.
 2. Comparison with a mixture of the other energies at the same angle (`frame_shifts`) tells frames of different energies
    apart by hundredths of a pixel. But what appears at the edge can pass for a shift (A + w·B is A moved, to first
-   order), so it starts from (1), which does not mix them up.
-3. Reprojection (`reprojection`) gives what all energies have in common at an angle, also where the view is too narrow.
+   order): so silhouettes are compared, whose outline does not react.
+3. Reprojection (`reprojection`) gives what all energies have in common at an angle, and templates in which the frames
+   of all angles agree: against these, which have no contrast that varies with the angle, jitter is refined at the end.
+
+An object that reaches beyond the view has neither centre of mass nor outline. It gets one drift per energy, and steps
+where the sample moved; jitter is then not corrected.
 """
 
 from collections.abc import Sequence
@@ -16,8 +20,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
 
-from redoxscope.analysis.frame_shifts import Found, Frames, bin_factor, coarse_frames, find_shifts, shifted
+from redoxscope.analysis.coarse_frames import bin_factor, coarse_frames
+from redoxscope.analysis.frame_shifts import Found, Frames, better, find_shifts, shifted
 from redoxscope.analysis.gauge import Alignment, fixed_gauge, turning
 from redoxscope.analysis.mass_centre import mass_centres, row_shifts, silhouettes, sinusoid
 from redoxscope.analysis.reprojection import align_angles, consistent
@@ -30,8 +36,10 @@ _LIKENESS = 0.6
 """A frame that resembles the others less than this is lost: it is looked for in the whole view, then interpolated."""
 _LEARNERS = 16
 """Angles over which the mixture is learnt."""
-_ROUNDS = 3, 8
-"""Of reprojection, where centres of mass told much before and where they did not."""
+_STEADY, _STEP = 9, 2.0
+"""Angles over which a sample that moved stays where it is, and coarse px that it then moves at least."""
+_ROUNDS = 3
+"""Of reprojection; centres of mass told much before."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,9 @@ class DriftTracker:
             self._placed.append(None)
             return Placed(np.full((known.size, 2), np.nan), np.zeros(known.size), (np.nan, np.nan))
         centres = self._centres(frames, known)
-        if self._mixture is None:
+        position: Floats
+        quality: Floats
+        if self._mixture is None or self._images is None:
             self._by_mass = bool(np.isfinite(centres).any())
             if not self._by_mass:
                 axis = rotation_axis(frames[known], self.angles[known])[0] if known.sum() > 2 else 0.0
@@ -107,13 +117,15 @@ class DriftTracker:
             position, quality = self._against_mixture(outline, known, centres)
             good = quality > 0
             self._mixture = self._learnt(self._mixture, shifted(outline, position), good)
-            both = self._images is not None and self._by_mass
-            self._images = self._learnt(self._images, shifted(frames, position), good) if both else self._mixture
+            self._images = (
+                self._learnt(self._images, shifted(frames, position), good) if self._by_mass else self._mixture
+            )
         self._count += quality > 0
         before = next((p for p in self._placed if p is not None), position)
         self._placed.append(position)
         moved = np.median(position - before, axis=0) * self._factor * scale
-        return Placed(position * self._factor * scale, quality, (float(moved[0]), float(moved[1])))
+        shifts, likeness = (np.asarray(a, dtype=np.float64) for a in (position * self._factor * scale, quality))
+        return Placed(shifts, likeness, (float(moved[0]), float(moved[1])))
 
     def finish(self, tomograms: Sequence[Floats] | Floats) -> Alignment:
         """Joint refinement of all tomograms that were placed, in the order in which they were.
@@ -129,21 +141,25 @@ class DriftTracker:
             raise ValueError("no energy has any finite projection: there is nothing to align")
         positions = np.full((len(tomograms), self.angles.size, 2), np.nan)
         quality = np.zeros(positions.shape[:2])
-        rounds = _ROUNDS[0] if self._by_mass else _ROUNDS[1]
-        common = align_angles(self._images[0], self.angles, -self._offset, rounds=rounds)
-        aligned = np.stack([shifted(images, common.shifts) for images in self._images])
-        views = consistent(aligned, self.angles, -self._offset)
+        views, moved, axis_quality = self._images, np.zeros((self.angles.size, 2)), 0.0
+        if self._by_mass:
+            common = align_angles(views[0], self.angles, -self._offset, rounds=_ROUNDS)
+            moved, axis_quality = common.shifts, float(np.median(common.quality))
+            # Templates of all angles together: less noise, and what changes at the edge cannot pass for jitter.
+            parts = enumerate(shifted(images, moved) for images in self._images)
+            views = np.stack([consistent(v, self.angles, -self._offset, positive=k == 0) for k, v in parts])
+        elif self.angles.size > 2:
+            axis_quality = rotation_axis(views[0], self.angles)[1]
         for i, (tomogram, placed) in enumerate(zip(tomograms, self._placed, strict=True)):
             if placed is None:
                 continue
-            known_position = placed + common.shifts
+            known_position = placed + moved
             frames, known = self._coarse(tomogram, self._scales[i])
             found = find_shifts(frames, views, known_position, steps=6)
             valid = known & (found.quality > _LIKENESS) & np.isfinite(found.sigma)
             positions[i] = self._settled(found, known_position, valid) if valid.any() else known_position
             quality[i] = np.where(valid, found.quality, 0.0)
         scales = np.asarray(self._scales, dtype=np.float64)
-        axis_quality = float(np.median(common.quality))
         return fixed_gauge(positions * self._factor, quality, self.angles, scales, axis_quality)
 
     @property
@@ -189,13 +205,13 @@ class DriftTracker:
         found = find_shifts(frames, self._mixture, start)
         poor = known & (self._count > 0) & (found.quality < _LIKENESS)
         if poor.any():
-            found = _better(found, find_shifts(frames[poor], self._mixture[:, poor], start[poor], search=True), poor)
+            found = better(found, find_shifts(frames[poor], self._mixture[:, poor], start[poor], search=True), poor)
         valid = known & (self._count > 0) & (found.quality >= _LIKENESS)
         if not valid.any():
             return start, np.zeros(known.size)
-        position = np.array(found.shifts)
+        position: Floats = np.array(found.shifts)
         if by_mass:
-            # Of what the comparison says only the object's translation is taken: the rest may be its contrast.
+            # Frames at angles that the mixture has not seen go by their mass, translated as the others are.
             off = found.shifts - start
             position = start + np.median(off[valid & weighed], axis=0) * [1, 0]
             turn = self._design[:, 1:]
@@ -203,6 +219,7 @@ class DriftTracker:
             position = np.where(valid[:, None], found.shifts, position)
             quality = np.where(valid | (weighed & (self._count == 0)), np.maximum(found.quality, _LIKENESS), 0.0)
         else:
+            position = self._moved(position, valid)
             quality = np.where(valid, found.quality, 0.0)
         return self._filled(position, quality > 0), quality
 
@@ -244,8 +261,9 @@ class DriftTracker:
         shifts of variance t² known with error s are best taken as t² / (t² + s²) of what was found.
         """
         position = np.array(found.shifts)
-        if self._by_mass:
-            position -= self._translation(found.shifts - before, valid)
+        if not self._by_mass:
+            return self._moved(position, valid)
+        position -= self._translation(found.shifts - before, valid)
         smooth = self._translation(position, valid)
         off = position - smooth
         usual = (1.4826 * np.median(abs(off[valid]), axis=0)) ** 2
@@ -255,6 +273,17 @@ class DriftTracker:
         far = abs(off) > 6 * np.sqrt(usual) + 0.1
         return smooth + self._filled(np.where(far, 1.0, damped) * off, valid)
 
+    def _moved(self, shifts: Floats, valid: Flags) -> Floats:
+        """One drift for all frames, unless the sample moved at some angle.
+
+        For an object without an outline in view, smaller differences between the angles may be its changing contrast.
+        """
+        shifts = self._filled(shifts, valid)
+        slow = np.empty_like(shifts)
+        slow[self._order] = ndimage.median_filter(shifts[self._order], (_STEADY, 1), mode="nearest")
+        drift = np.median(slow, axis=0)
+        return np.where((abs(slow - drift) > _STEP).any(), slow, drift)
+
     def _translation(self, shifts: Floats, valid: Flags) -> Floats:
         """What of the shifts (angle, 2) is a translation of the object or of the axis."""
         out = np.zeros_like(shifts)
@@ -262,13 +291,3 @@ class DriftTracker:
         fitted, error = sinusoid(self.angles, np.where(valid, shifts[:, 1], np.nan))
         out[:, 1] = self._design @ fitted if np.isfinite(error) else np.median(shifts[valid, 1])
         return out
-
-
-def _better(found: Found, other: Found, where: Flags) -> Found:
-    """`found`, replaced by `other`, which was found `where`, if that is more like the mixture."""
-    at = np.flatnonzero(where)[other.quality > found.quality[where]]
-    take = other.quality > found.quality[where]
-    out = Found(*(np.array(a) for a in (found.shifts, found.sigma, found.quality, found.mixing)))
-    out.shifts[at], out.sigma[at] = other.shifts[take], other.sigma[take]
-    out.quality[at], out.mixing[at] = other.quality[take], other.mixing[take]
-    return out

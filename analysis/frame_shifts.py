@@ -14,14 +14,8 @@ from numba import njit, prange
 from numpy.typing import NDArray
 from scipy import fft
 
-from redoxscope.analysis.tomography import fill_missing
-
 Floats = NDArray[np.floating]
 Frames = NDArray[np.float32]
-_LARGEST = 192
-"""Frames are binned down to at most about this many pixels for the comparison; more add time, not accuracy."""
-_KNOWN = 0.5
-"""Share of a frame's pixels that must be finite for it to take part."""
 _BLUR = 4 * np.pi * (0.5 + 1 / 3)
 """Pixels over which the smoothing correlates white noise: binomial (variance 1/2) and spline (1/3)."""
 
@@ -36,36 +30,9 @@ class Found:
     """(frame,) px, standard error of one component from the comparison's residual; inf where nothing was found."""
     quality: NDArray[np.float64]
     """(frame,) correlation with the best mixture, 0 to 1; 0 where nothing was found."""
-    mixing: NDArray[np.float64]
-    """(frame, component) share of each template image."""
 
 
-def bin_factor(shape: tuple[int, ...]) -> int:
-    """Side of the squares of pixels that (..., row, col) frames are averaged over before they are compared."""
-    return max(1, -(-max(shape[-2:]) // _LARGEST))
-
-
-def coarse_frames(frames: Floats, factor: int) -> tuple[Frames, NDArray[np.bool_]]:
-    """Frames (frame, row, col), NaN where unknown, for the comparison.
-
-    Returns
-    -------
-    coarse : (frame, row // factor, col // factor) means over squares, smoothed by (1, 2, 1)/4 along both axes
-    known : (frame,) whether at least half of the frame's pixels are finite
-    """
-    given = np.ascontiguousarray(frames, dtype=np.float32)
-    finite = _finite(given)
-    known = finite >= _KNOWN * given[0].size
-    if (finite < given[0].size).any():
-        given = fill_missing(np.where(known[:, None, None], given, np.float32(np.nan))).astype(np.float32)
-    out = np.empty((len(given), given.shape[1] // factor, given.shape[2] // factor), dtype=np.float32)
-    _bin(given, factor, out)
-    return out, known
-
-
-def find_shifts(
-    frames: Frames, templates: Frames, starts: Floats, *, steps: int = 10, search: bool = False
-) -> Found:
+def find_shifts(frames: Frames, templates: Frames, starts: Floats, *, steps: int = 10, search: bool = False) -> Found:
     """Shift of each frame against the mixture of its templates.
 
     Parameters
@@ -80,11 +47,19 @@ def find_shifts(
     if search:
         for i in range(len(frames)):
             begin[i] = _correlate(frames[i], templates[0, i])
-    count, components = len(frames), len(templates)
+    count = len(frames)
     shifts, numbers = np.empty((count, 2)), np.empty((count, 2))
-    mixing = np.empty((count, components))
-    _gauss_newton(np.ascontiguousarray(frames), np.ascontiguousarray(templates), begin, steps, shifts, numbers, mixing)
-    return Found(shifts, numbers[:, 0] * np.sqrt(_BLUR), numbers[:, 1], mixing)
+    _gauss_newton(np.ascontiguousarray(frames), np.ascontiguousarray(templates), begin, steps, shifts, numbers)
+    return Found(shifts, numbers[:, 0] * np.sqrt(_BLUR), numbers[:, 1])
+
+
+def better(found: Found, other: Found, where: NDArray[np.bool_]) -> Found:
+    """`found`, replaced by `other`, which was found for the frames `where`, if that is more like the templates."""
+    take = other.quality > found.quality[where]
+    at = np.flatnonzero(where)[take]
+    out = Found(found.shifts.copy(), found.sigma.copy(), found.quality.copy())
+    out.shifts[at], out.sigma[at], out.quality[at] = other.shifts[take], other.sigma[take], other.quality[take]
+    return out
 
 
 def shifted(frames: Frames, shifts: Floats) -> Frames:
@@ -106,46 +81,6 @@ def _correlate(frame: Frames, template: Frames) -> Floats:
 def _tapered(frame: Frames) -> Frames:
     windows = [np.minimum(1.0, 8 * np.minimum(np.arange(n) + 1, n - np.arange(n)) / n) for n in frame.shape]
     return np.asarray((frame - np.median(frame)) * windows[0][:, None] * windows[1], dtype=np.float32)
-
-
-@njit(parallel=True, cache=True, nogil=True)
-def _finite(frames: Frames) -> NDArray[np.int64]:
-    count = np.zeros(len(frames), dtype=np.int64)
-    for f in prange(len(frames)):
-        n = 0
-        for y in range(frames.shape[1]):
-            for x in range(frames.shape[2]):
-                n += np.isfinite(frames[f, y, x])
-        count[f] = n
-    return count
-
-
-@njit(parallel=True, cache=True, nogil=True, fastmath=True)
-def _bin(frames: Frames, factor: int, out: Frames) -> None:
-    count, rows, cols = out.shape
-    for f in prange(count):
-        small = np.empty((rows, cols), dtype=np.float32)
-        line = np.empty(frames.shape[2], dtype=np.float32)
-        for y in range(rows):
-            line[:] = 0
-            for k in range(factor):
-                for x in range(line.size):
-                    line[x] += frames[f, y * factor + k, x]
-            for x in range(cols):
-                total = np.float32(0.0)
-                for k in range(factor):
-                    total += line[x * factor + k]
-                small[y, x] = total / np.float32(factor * factor)
-        across = np.empty(cols, dtype=np.float32)
-        quarter, half = np.float32(0.25), np.float32(0.5)
-        for y in range(rows):
-            up, down = max(y - 1, 0), min(y + 1, rows - 1)
-            for x in range(cols):
-                across[x] = quarter * (small[up, x] + small[down, x]) + half * small[y, x]
-            out[f, y, 0] = quarter * (3 * across[0] + across[min(1, cols - 1)])
-            for x in range(1, cols - 1):
-                out[f, y, x] = quarter * (across[x - 1] + across[x + 1]) + half * across[x]
-            out[f, y, cols - 1] = quarter * (3 * across[cols - 1] + across[max(cols - 2, 0)])
 
 
 @njit(inline="always")
@@ -183,14 +118,14 @@ def _dot(a: Frames, b: Frames) -> float:
     total = np.float32(0.0)
     for x in range(a.size):
         total += a[x] * b[x]
-    return total
+    return float(total)
 
 
 @njit(parallel=True, cache=True, nogil=True, fastmath=True)
 def _gauss_newton(
-    frames: Frames, templates: Frames, starts: Floats, steps: int, shifts: Floats, numbers: Floats, mixing: Floats
+    frames: Frames, templates: Frames, starts: Floats, steps: int, shifts: Floats, numbers: Floats
 ) -> None:
-    """Fills shifts (frame, 2), numbers (frame, 2): sigma for white noise and quality, mixing (frame, component)."""
+    """Fills shifts (frame, 2), numbers (frame, 2): sigma for white noise, and quality."""
     count, rows, cols = frames.shape
     parts = templates.shape[0]
     n = parts + 3
@@ -287,7 +222,6 @@ def _gauss_newton(
             quality, sigma = 0.0, np.inf
         shifts[f] = shift
         numbers[f, 0], numbers[f, 1] = sigma, quality
-        mixing[f] = solved[2 : 2 + parts]
 
 
 @njit(cache=True, nogil=True)

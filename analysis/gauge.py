@@ -65,4 +65,4 @@ def fixed_gauge(
         own = np.linalg.lstsq(design, shifts[i, :, 1], rcond=None)[0]
         drift[i] = shifts[i, :, 0].mean(), own[0]
         jitter[i] = shifts[i, :, 0].std(), (shifts[i, :, 1] - design @ own).std()
-    return Alignment(shifts, quality, drift, jitter, float(fitted[0]), axis_quality)
+    return Alignment(shifts, np.asarray(quality, dtype=np.float64), drift, jitter, float(fitted[0]), axis_quality)

@@ -26,8 +26,6 @@ class MassCentres:
 
     centre: NDArray[np.float64]
     """(angle, 2) px (row, col) from the frame's centre; NaN where a frame's mass is not that of the others."""
-    by_row: NDArray[np.float64]
-    """(angle, row) px, column of each row's centre, NaN as above."""
     row_mass: NDArray[np.float64]
     """(angle, row) mass above the level of the sides."""
     inside: tuple[bool, bool]
@@ -46,8 +44,7 @@ def mass_centres(frames: Floats) -> MassCentres:
     mass = row_mass.sum(axis=1)
     usual = float(np.median(mass))
     if not usual > 0:
-        nothing = np.full((len(frames), rows), np.nan)
-        return MassCentres(np.full((len(frames), 2), np.nan), nothing, row_mass, (False, False))
+        return MassCentres(np.full((len(frames), 2), np.nan), row_mass, (False, False))
     good = abs(mass / usual - 1) < _MASS
     whole = good.mean() > 0.7 and float(np.std(mass[good])) < 0.05 * usual
     inside = (
@@ -56,8 +53,7 @@ def mass_centres(frames: Floats) -> MassCentres:
     )
     known = np.where(good, mass, np.nan)
     centre = np.stack([row_mass @ (np.arange(rows) - (rows - 1) / 2) / known, moment.sum(axis=1) / known], axis=1)
-    by_row = moment / np.where(good[:, None] & (row_mass > 0.02 * usual / rows), row_mass, np.nan)
-    return MassCentres(centre, by_row, row_mass, inside)
+    return MassCentres(centre, row_mass, inside)
 
 
 def silhouettes(frames: Floats) -> NDArray[np.float32]:
@@ -107,8 +103,8 @@ def sinusoid(angles: ArrayLike, centre: Floats, *, jitter: float = 0.5) -> tuple
     design = np.stack([np.ones_like(theta), np.cos(theta), np.sin(theta)], axis=1)[good]
     if good.sum() < 3:
         return np.full(3, np.nan), np.inf
-    weight = np.ones(int(good.sum()))
-    fitted = np.zeros(3)
+    weight: Floats = np.ones(int(good.sum()))
+    fitted: Floats = np.zeros(3)
     for _ in range(10):  # of reweighting: a frame that is far off counts as 1 / its distance
         fitted = np.linalg.lstsq(design * weight[:, None], centre[good] * weight, rcond=None)[0]
         residual = abs(centre[good] - design @ fitted)

@@ -6,13 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from redoxscope.analysis.frame_shifts import Frames, bin_factor, coarse_frames, find_shifts
+from redoxscope.analysis.coarse_frames import bin_factor, coarse_frames
+from redoxscope.analysis.frame_shifts import Frames, find_shifts
 from redoxscope.analysis.mass_centre import mass_centres, sinusoid
-from redoxscope.analysis.reprojection import align_angles
 
 Floats = NDArray[np.floating]
-_FEW = 5
-"""Half-turn pairs; with less, jitter of single projections is averaged by reprojection."""
 _MOST_PAIRS = 64
 _LEAST_OVERLAP = 0.15
 """Part of the view that is seen from both sides, at least."""
@@ -35,7 +33,7 @@ def rotation_axis(projections: Floats, angles: ArrayLike) -> tuple[float, float]
     angles; with jitter between the angles, which cannot be told from an axis elsewhere but by its average, nothing
     does better (over half a turn of n angles it errs by 2.3/√n of the jitter, over a full one by 1/√n). Where mass is
     lost at the sides, projections half a turn apart decide: one mirrored is the other, shifted by twice the offset.
-    Few such pairs (half a turn) are helped by reprojection.
+    Half a turn has two such pairs only, so jitter of these four projections is not averaged.
 
     Parameters
     ----------
@@ -63,22 +61,18 @@ def rotation_axis(projections: Floats, angles: ArrayLike) -> tuple[float, float]
     if np.unique(np.round(np.mod(theta, 360.0), 6)).size < 3:
         raise ValueError(f"the rotation axis cannot be found from {theta.size} angles: at least 3 are needed")
     mass = mass_centres(frames)
-    if not np.isfinite(mass.centre).any():
-        raise ValueError("the projections hold no absorbance above their borders: no rotation axis can be found")
     pairs = half_turns(frames, theta)
+    if not frames.std() > 0 or not (np.isfinite(mass.centre).any() or len(pairs.frames)):
+        raise ValueError("the projections hold no absorbance above their borders: no rotation axis can be found")
     if mass.inside[1]:
         fitted, _ = sinusoid(theta, mass.centre[:, 1])
         offset = float(fitted[0])
         spread = np.nanvar(mass.centre[:, 1] - _wave(theta, fitted))
-        quality = 1.0 - spread / (np.nanvar(mass.centre[:, 1]) + 0.25 / factor**2)
+        quality = float(1.0 - spread / (np.nanvar(mass.centre[:, 1]) + 0.25 / factor**2))
         if len(pairs.frames):
             quality = mirror(pairs, offset)[1]
     elif len(pairs.frames):
         offset, quality = mirror(pairs, coarse_mirror(pairs))
-        if len(pairs.frames) < _FEW:
-            rest = align_angles(frames, theta, offset, rounds=6)
-            good = rest.quality > 0.5
-            offset += float(sinusoid(theta, np.where(good, rest.shifts[:, 1], np.nan))[0][0]) if good.any() else 0.0
     else:
         offset, quality = float(sinusoid(theta, mass.centre[:, 1])[0][0]), 0.0
     width = projections.shape[2]
@@ -132,8 +126,11 @@ def _between(ascending: Floats, target: float, step: float) -> list[tuple[int, f
 
 def coarse_mirror(pairs: HalfTurns) -> float:
     """Offset (px) at which the pairs' fine structure is most alike, over all offsets that leave some overlap."""
-    fine = [ndimage.gaussian_filter(f, (0, 0.7, 0.7)) - ndimage.gaussian_filter(f, (0, 4, 4)) for f in
-            (pairs.frames[:: max(1, len(pairs.frames) // 12)], pairs.mirrored[:: max(1, len(pairs.frames) // 12)])]  # fmt: skip
+    some = slice(None, None, max(1, len(pairs.frames) // 12))
+    fine = [
+        ndimage.gaussian_filter(f, (0, 0.7, 0.7)) - ndimage.gaussian_filter(f, (0, 4, 4))
+        for f in (pairs.frames[some], pairs.mirrored[some])
+    ]
     width = fine[0].shape[2]
     reach = int((1 - _LEAST_OVERLAP) * width)
     likeness = np.full(2 * reach + 1, -1.0)

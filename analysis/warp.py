@@ -1,4 +1,9 @@
-"""Drift, jitter and magnification of whole sets of projections undone, in one interpolation by cubic splines."""
+"""Drift, jitter and magnification of whole sets of projections undone, in one interpolation by cubic splines.
+
+Not merged with `resample` (cubic convolution): a spline keeps more of the picture (error on exact projections 0.28 %
+of the maximum where convolution has 0.31 %; median voxel error of the recorded 3D scan 0.115 and 0.119 eV), and costs
+four times as much, mostly in the prefilter, and its noise factors are not those of four taps, which maps rely on.
+"""
 
 import numpy as np
 from numba import njit, prange
