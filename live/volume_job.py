@@ -151,7 +151,8 @@ def run(job: VolumeJob) -> None:
     size = data.pixel_size if np.isfinite(data.pixel_size) else None
     folder.set_volume(volume, size, [Path(p).stem for p in job.journals])
     say(stage="topography", fraction=0.0)
-    surfaces = topography(volume.edge_energy, profile.iso_energies.values(), size or 1.0)
+    levels = profile.iso_energies.values()
+    surfaces = topography(volume.edge_energy, levels, size or 1.0, sigma=volume.sigma)
     folder.set_topography(surfaces)
     say(
         done=True,
