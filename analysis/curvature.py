@@ -4,7 +4,7 @@ Curvature is a second derivative, and taken from triangles it amplifies noise: h
 flat-top windows (of fourth order: no bias on cubic polynomials) of many widths. Where the front is flat a wide window
 takes the noise away; where it bends sharply only a narrow one leaves the bend as it is. Which is right at a vertex
 follows from the noise (Lepski, Theory Probab. Appl. 35, 454 (1991)): from the narrowest on, as long as the intervals
-H ± 3 standard deviations of all windows so far have a value in common, a wider window is taken.
+H ± 2.5 standard deviations of all windows so far have a value in common, a wider window is taken.
 
 Distances are in voxels, coordinates in (z, y, x) index units. Sign: with f = E₀ the front and the normal
 n = ∇f/|∇f| pointing from low f, the new phase, to high f, H = ½∇·n is positive where the new phase is convex.
@@ -29,7 +29,8 @@ LEVELS = 10
 """Gaussians from 1.5 to 6.9 voxels; two neighbours make a flat-top window."""
 WINDOWS = np.sqrt(np.array(widths(LEVELS)[:-1]) * np.array(widths(LEVELS)[1:]))
 """σ of the flat-top windows, voxels."""
-_KAPPA = 3.0
+_KAPPA = 2.5
+_ROUNDS = 4
 _BROAD = 0.2
 _SLOPE_ERROR = 3e-4
 """Of 1/voxel: rounding and spline, so that a field without noise has a width of its intervals."""
@@ -83,26 +84,31 @@ def windowed_curvature(field: Image, points: Floats) -> WindowedCurvature:
     return out
 
 
-def choose_windows(curvature: WindowedCurvature, noise: Noise, scale: Floats, depth: Floats) -> ChosenCurvature:
-    """The widest window at each point that does not contradict the narrower ones, with its standard error.
+def choose_windows(
+    curvature: WindowedCurvature, noise: Noise, scale: Floats, depth: Floats, faces: NDArray[np.intp]
+) -> ChosenCurvature:
+    """The widest window at each vertex that does not contradict the narrower ones, with its standard error.
 
-    The error is that by noise and, added in squares, twice the change of H from the next narrower window as far as it
-    exceeds what noise explains: for a bias of fourth order in the width that is the bias itself.
+    A vertex where noise alone has stopped the widening is among others where it has not: the choice is evened out over
+    the mesh. The error is that by noise and, added in squares, twice the change of H from the next narrower window as
+    far as it exceeds what noise explains: for a bias of fourth order in the width that is the bias itself.
 
     Parameters
     ----------
     noise : of the field
-    scale : (n,) how much stronger than that it is at each point
+    scale : (n,) how much stronger than that it is at each vertex
     depth : (n,) distance to the nearest missing voxel: what is continued beyond makes the error larger
+    faces : (m, 3) vertex numbers
     """
-    gaussians = widths(LEVELS)
-    unit = np.array([noise.of_curvature(a, b) for a, b in pairwise(gaussians)])
-    n = curvature.mean.shape[1]
-    out = ChosenCurvature(np.empty(n), np.empty(n), np.empty(n), np.empty(n, dtype=np.intp))
+    unit = np.array([noise.of_curvature(a, b) for a, b in pairwise(widths(LEVELS))])
     deep, strength = np.ascontiguousarray(depth, np.float64), np.ascontiguousarray(scale, np.float64)
-    _lepski(curvature.mean, curvature.gaussian, curvature.slope, unit, WINDOWS, strength, deep,
-            out.mean, out.gaussian, out.sigma, out.window)  # fmt: skip
-    return out
+    widest, sigma = np.empty(len(deep)), np.empty(len(deep))
+    _widest(curvature.mean, curvature.slope, unit, WINDOWS, strength, deep, widest)
+    chosen = np.rint(_evened(widest, faces)).astype(np.intp)
+    _errors(curvature.mean, curvature.slope, unit, WINDOWS, strength, deep, chosen, sigma)
+    own = (chosen, np.arange(len(deep)))
+    mean, gaussian = curvature.mean[own].astype(np.float64), curvature.gaussian[own].astype(np.float64)
+    return ChosenCurvature(mean, gaussian, sigma, chosen)
 
 
 def window_for_histograms(
@@ -187,35 +193,56 @@ def _combine(before: Floats, after: Floats, u: float, v: float, mean: Floats, ga
         gaussian[p] = adjoint / (square * square)
 
 
+@njit(inline="always")
+def _deviation(unit: float, slope: float, scale: float, window: float, depth: float) -> float:
+    """Standard deviation of H by noise."""
+    # Measured on shapes cut by the border: half as noisy again where the window looks over it, and worse the farther
+    # it looks; 1.4 windows inside nothing is left of it.
+    over = 1.5 * max(0.0, 1.4 - depth / window) * (window / 2.75) ** 2
+    return unit * scale * (1 + over) / max(slope, 1e-30) + _SLOPE_ERROR / window**2
+
+
 @njit(parallel=True, cache=True, nogil=True)
-def _lepski(
-    mean: Image,
-    gaussian: Image,
-    slope: Image,
-    unit: Floats,
-    windows: Floats,
-    scale: Floats,
-    depth: Floats,
-    best_mean: Doubles,
-    best_gaussian: Doubles,
-    sigma: Doubles,
-    window: NDArray[np.intp],
+def _widest(
+    mean: Image, slope: Image, unit: Floats, windows: Floats, scale: Floats, depth: Floats, chosen: Floats
 ) -> None:
+    """The widest window whose interval still meets all narrower ones', point by point."""
     for p in prange(mean.shape[1]):
         low, high = -np.inf, np.inf
-        chosen, deviation, narrower = 0, np.nan, np.nan
+        chosen[p] = 0.0
         for w in range(mean.shape[0]):
-            # Measured on shapes cut by the border: half as noisy again where the window looks over it, and worse the
-            # farther it looks; 1.4 windows inside nothing is left of it.
-            over = 1.5 * max(0.0, 1.4 - depth[p] / windows[w]) * (windows[w] / 2.75) ** 2
-            spread = unit[w] * scale[p] * (1 + over) / max(slope[w, p], 1e-30) + _SLOPE_ERROR / windows[w] ** 2
-            low, high = max(low, mean[w, p] - _KAPPA * spread), min(high, mean[w, p] + _KAPPA * spread)
+            reach = _KAPPA * _deviation(unit[w], slope[w, p], scale[p], windows[w], depth[p])
+            low, high = max(low, mean[w, p] - reach), min(high, mean[w, p] + reach)
             if not low <= high:
                 break
-            narrower = deviation
-            chosen, deviation = w, spread
-        excess = 0.0
-        if chosen:
-            excess = max(0.0, (mean[chosen, p] - mean[chosen - 1, p]) ** 2 - narrower * narrower)
-        best_mean[p], best_gaussian[p], window[p] = mean[chosen, p], gaussian[chosen, p], chosen
-        sigma[p] = np.sqrt(deviation * deviation + 4 * excess)
+            chosen[p] = w
+
+
+@njit(cache=True, nogil=True)
+def _evened(chosen: Doubles, faces: NDArray[np.intp]) -> Doubles:
+    """Mean over the faces around each vertex, several times over."""
+    for _ in range(_ROUNDS):
+        total, count = np.zeros(len(chosen)), np.zeros(len(chosen))
+        for f in range(len(faces)):
+            a, b, c = faces[f]
+            mean = (chosen[a] + chosen[b] + chosen[c]) / 3
+            for v in (a, b, c):
+                total[v] += mean
+                count[v] += 1
+        chosen = np.where(count > 0, total / np.maximum(count, 1), chosen)
+    return chosen
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _errors(
+    mean: Image, slope: Image, unit: Floats, windows: Floats, scale: Floats, depth: Floats,
+    chosen: NDArray[np.intp], sigma: Doubles,
+) -> None:  # fmt: skip
+    """Noise, and what the last widening changed beyond it."""
+    for p in prange(mean.shape[1]):
+        w = chosen[p]
+        sigma[p] = _deviation(unit[w], slope[w, p], scale[p], windows[w], depth[p])
+        if w:
+            narrower = _deviation(unit[w - 1], slope[w - 1, p], scale[p], windows[w - 1], depth[p])
+            excess = max(0.0, (mean[w, p] - mean[w - 1, p]) ** 2 - narrower * narrower)
+            sigma[p] = np.sqrt(sigma[p] * sigma[p] + 4 * excess)

@@ -25,8 +25,8 @@ Indices = NDArray[np.intp]
 BORDER = 2.0
 """Voxels; a vertex closer than this to missing voxels is flagged: its curvature rests on an extrapolation."""
 _SURFACE_WINDOWS = WINDOWS[:4]
-_DISPLACEMENT = 0.05
-"""Voxels; noise may move the surface by this much."""
+_DISPLACEMENT = 0.06
+"""Voxels; noise may move the surface by this much, if the widest window allows."""
 _SPECK = 4 * np.pi * float(_SURFACE_WINDOWS[-1]) ** 2
 """Voxel²; smaller pieces may be noise."""
 _EVEN = 2.0
@@ -102,11 +102,12 @@ def front_surfaces(
     depth = whole.depth[nearest]
     windowed = windowed_curvature(whole.values, points)
     scale = np.ones(len(points)) if relative is None else relative[nearest]
-    chosen = choose_windows(windowed, noise, scale, depth)
+    ends = np.cumsum([0] + [len(s.vertices) for s in surfaces])
+    faces = np.concatenate([s.faces + end for s, end in zip(surfaces, ends, strict=False)])
+    chosen = choose_windows(windowed, noise, scale, depth, faces)
     areas = [vertex_areas(s.vertices, s.faces) for s in surfaces]
     fixed = window_for_histograms(windowed, noise, scale, np.concatenate(areas), depth > BORDER)
     first, second = principal_curvatures(chosen.mean, chosen.gaussian)
-    ends = np.cumsum([0] + [len(s.vertices) for s in surfaces])
     out = []
     for level, surface, area, start, end in zip(levels, surfaces, areas, ends, ends[1:], strict=False):
         own = slice(start, end)

@@ -73,7 +73,7 @@ def topography(
     sigma : (z, y, x) standard deviation of the voxels, as far as known, to tell where the field is noisier than
         elsewhere; how noisy it is on the whole is found from the field itself
     window : σ of the flat-top window whose surfaces are drawn, voxels; by default the narrowest from 1.6 to 2.7 that
-        keeps the noise of their position below a twentieth of a voxel
+        keeps the noise of their position below 0.06 voxel
     curvature_edges : (bin + 1,) 1/µm; by default 100 bins over ±0.5 per voxel
 
     Raises

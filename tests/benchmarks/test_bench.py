@@ -33,6 +33,8 @@ def test_every_stage_has_its_rates_and_ratios(written):
         "batch map, subspace",
         "tomography, 96² × 60 angles",
         "isosurface and curvature, 64³",
+        "isosurface, 64³",
+        "curvature at the vertices, 64³",
         "end to end, 160² frames",
     ]
     for stage in found["stages"]:
