@@ -8,39 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
-from redoxscope.analysis.curvature import SmoothField, curvatures, derivatives, smooth_field
-from redoxscope.analysis.surface import components, euler_characteristic, isosurface, vertex_areas
+from redoxscope.analysis.front_surfaces import FrontSurface, front_surfaces
+from redoxscope.analysis.noise import Noise
+from redoxscope.analysis.surface import components, euler_characteristic
+
+__all__ = ["DEFAULT_LEVELS", "FrontSurface", "Topography", "topography"]
 
 Floats = NDArray[np.floating]
-Indices = NDArray[np.intp]
 
 DEFAULT_LEVELS = np.arange(8338.0, 8342.01, 0.5)
 """eV, as in Mu et al. (2018), Fig. 4."""
-DEFAULT_WINDOW = 2.5
-"""σ of the flat-top window, voxels."""
-BORDER = 2.0
-"""Voxels; a vertex closer than this to missing voxels is flagged: its curvature rests on an extrapolation."""
-
-
-@dataclass(frozen=True)
-class FrontSurface:
-    """The front at one edge energy; the arrays are empty if there is none."""
-
-    iso_energy: float
-    vertices: NDArray[np.float64]
-    """(n, 3) in (z, y, x), µm from the centre of voxel (0, 0, 0)."""
-    faces: Indices
-    """(m, 3) vertex numbers."""
-    mean_curvature: NDArray[np.float64]
-    """(n,) 1/µm, positive where the new phase is convex."""
-    gaussian_curvature: NDArray[np.float64]
-    """(n,) 1/µm²."""
-    vertex_area: NDArray[np.float64]
-    """(n,) µm², a third of the triangles around it."""
-    near_border: NDArray[np.bool_]
-    """(n,) within two voxels of missing data, where curvature is extrapolated."""
 
 
 @dataclass(frozen=True)
@@ -64,103 +42,94 @@ class Topography:
     """(iso, bin) share of the area per bin of H; each row sums to 1, a row without a surface is all 0."""
     curvature_edges: NDArray[np.float64]
     """(bin + 1,) 1/µm; curvatures beyond the ends count in the outermost bins."""
+    noise: Noise | None = None
+    """Of the field, as it was found."""
+    surface_window: float = float("nan")
+    """σ of the window whose surfaces are drawn, µm; NaN if the field has no value."""
+    fixed_window: float = float("nan")
+    """σ of the window of signs and histograms, µm; NaN if there is no surface."""
 
 
 def topography(
     field: Floats,
     levels: ArrayLike = DEFAULT_LEVELS,
-    voxel_size: float = 1.0,
+    voxel_size: ArrayLike = 1.0,
     *,
-    window: float = DEFAULT_WINDOW,
+    sigma: Floats | None = None,
+    window: float | None = None,
     curvature_edges: ArrayLike | None = None,
 ) -> Topography:
     """Isosurfaces of an edge-energy volume with their curvature.
 
     Surfaces are those of the smoothed field, end where the field is missing, and pieces smaller than a sphere of
-    the window's radius are left out: the window does not resolve them.
+    2.7 voxels radius are left out: they may be noise. Curvature is taken at each vertex by the window that suits the
+    noise there, signs and histograms by one window for all.
 
     Parameters
     ----------
     field : (z, y, x) eV on cubic voxels, NaN where there is no material
     levels : (iso,) eV
-    voxel_size : µm
-    window : σ of the flat-top smoothing window, voxels
+    voxel_size : µm; if the three axes' are given one by one, they must agree within a percent
+    sigma : (z, y, x) standard deviation of the voxels, as far as known, to tell where the field is noisier than
+        elsewhere; how noisy it is on the whole is found from the field itself
+    window : σ of the flat-top window whose surfaces are drawn, voxels; by default the narrowest from 1.6 to 2.7 that
+        keeps the noise of their position below 0.06 voxel
     curvature_edges : (bin + 1,) 1/µm; by default 100 bins over ±0.5 per voxel
 
     Raises
     ------
     ValueError
-        If the field is not three-dimensional, or voxel size or histogram edges are unusable. A level without a
-        surface, or a field without any value, is a result and no error.
+        If the field is not three-dimensional, or voxel size, sigma or histogram edges are unusable. A level without a
+        surface, a field without any value or of one voxel's thickness is a result without surfaces and no error.
     """
     if field.ndim != 3:
         raise ValueError(f"the edge-energy field has {field.ndim} dimensions: (z, y, x) is needed")
-    if not (np.isfinite(voxel_size) and voxel_size > 0):
-        raise ValueError(f"voxel size {voxel_size:g} µm: a positive length is needed")
+    if sigma is not None and sigma.shape != field.shape:
+        raise ValueError(f"sigma has the shape {sigma.shape}, the field {field.shape}: they must be the same")
+    size = _cubic(voxel_size)
     iso = np.atleast_1d(np.asarray(levels, dtype=np.float64))
-    edges = np.linspace(-0.5, 0.5, 101) / voxel_size if curvature_edges is None else np.asarray(curvature_edges, float)
+    edges = np.linspace(-0.5, 0.5, 101) / size if curvature_edges is None else np.asarray(curvature_edges, float)
     if edges.ndim != 1 or edges.size < 2 or not np.all(np.diff(edges) > 0):
         raise ValueError("the curvature histogram's edges must ascend and be at least two")
-    known = np.isfinite(field)
-    if known.any():
-        smooth = smooth_field(field, window)
-        depth = ndimage.distance_transform_edt(np.pad(known, 1))[1:-1, 1:-1, 1:-1]
-        surfaces = tuple(_front(smooth, depth, float(level), voxel_size) for level in iso)
-    else:
-        surfaces = tuple(_no_front(float(level)) for level in iso)
-    area = np.array([s.vertex_area.sum() for s in surfaces])
+    fronts = front_surfaces(field, iso, size, sigma, window)
+    surfaces = fronts.surfaces
     return Topography(
         iso_energy=iso,
         surfaces=surfaces,
-        area=area,
-        positive=np.array([_share(s, s.mean_curvature > 0) for s in surfaces]),
-        negative=np.array([_share(s, s.mean_curvature < 0) for s in surfaces]),
+        area=np.array([s.vertex_area.sum() for s in surfaces]),
+        positive=np.array([_share(s, s.mean_curvature_fixed > 0) for s in surfaces]),
+        negative=np.array([_share(s, s.mean_curvature_fixed < 0) for s in surfaces]),
         components=np.array([components(s.faces)[0] for s in surfaces], dtype=np.int64),
         euler=np.array([euler_characteristic(s.faces) for s in surfaces], dtype=np.int64),
         curvature_histogram=np.array([_histogram(s, edges) for s in surfaces]).reshape(iso.size, edges.size - 1),
         curvature_edges=edges,
+        noise=fronts.noise,
+        surface_window=fronts.surface_window,
+        fixed_window=fronts.fixed_window,
     )
 
 
-def _front(smooth: SmoothField, depth: Floats, level: float, voxel_size: float) -> FrontSurface:
-    target = level - smooth.offset
-    surface = isosurface(smooth.values, target, min_area=4 * np.pi * smooth.window**2)
-    if not len(surface.faces):
-        return _no_front(level)
-    # Marching cubes places vertices by linear interpolation: one Newton step puts them onto the field's surface.
-    value, gradient, _ = derivatives(smooth, surface.vertices)
-    square = np.maximum((gradient**2).sum(axis=1), 1e-30)
-    step = ((target - value) / square)[:, None] * gradient
-    length = np.linalg.norm(step, axis=1, keepdims=True)
-    points = surface.vertices + step * np.minimum(1.0, 0.5 / np.maximum(length, 1e-30))
-    _, gradient, hessian = derivatives(smooth, points)
-    mean, gauss = curvatures(gradient, hessian)
-    at = np.clip(np.rint(points).astype(np.intp), 0, np.array(depth.shape) - 1)
-    vertices = points * voxel_size
-    return FrontSurface(
-        level,
-        vertices,
-        surface.faces,
-        mean / voxel_size,
-        gauss / voxel_size**2,
-        vertex_areas(vertices, surface.faces),
-        depth[tuple(at.T)] <= BORDER,
-    )
-
-
-def _no_front(level: float) -> FrontSurface:
-    none = np.empty(0)
-    no_faces = np.empty((0, 3), dtype=np.intp)
-    return FrontSurface(level, np.empty((0, 3)), no_faces, none, none, none, np.empty(0, dtype=bool))
+def _cubic(voxel_size: ArrayLike) -> float:
+    """The edge of a voxel, which windows, marching and the noise's model take to be a cube."""
+    sizes = np.atleast_1d(np.asarray(voxel_size, dtype=np.float64))
+    if sizes.size not in (1, 3) or not (np.isfinite(sizes) & (sizes > 0)).all():
+        raise ValueError(f"voxel size {sizes.tolist()} µm: a positive length is needed, or three (z, y, x)")
+    if sizes.max() > 1.01 * sizes.min():
+        lengths = " × ".join(f"{s:g}" for s in sizes)
+        raise ValueError(
+            f"voxels of {lengths} µm (z, y, x) are not cubes: resample the volume first, "
+            f"e.g. scipy.ndimage.zoom(field, {[round(float(s / sizes.min()), 3) for s in sizes]}, order=1)"
+        )
+    return float(sizes.mean())
 
 
 def _share(surface: FrontSurface, chosen: NDArray[np.bool_]) -> float:
-    counted = surface.vertex_area[np.isfinite(surface.mean_curvature)]
+    counted = surface.vertex_area[np.isfinite(surface.mean_curvature_fixed)]
     return float(surface.vertex_area[chosen].sum() / counted.sum()) if counted.sum() > 0 else float("nan")
 
 
 def _histogram(surface: FrontSurface, edges: Floats) -> Floats:
-    good = np.isfinite(surface.mean_curvature)
-    inside = np.clip(surface.mean_curvature[good], edges[0], edges[-1])
+    good = np.isfinite(surface.mean_curvature_fixed)
+    inside = np.clip(surface.mean_curvature_fixed[good], edges[0], edges[-1])
     counts, _ = np.histogram(inside, bins=edges, weights=surface.vertex_area[good])
     return np.asarray(counts / counts.sum() if counts.sum() > 0 else counts.astype(np.float64))

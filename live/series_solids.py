@@ -127,6 +127,12 @@ def write_topography(path: Path, topography: Topography, length: str) -> None:
         "mean_curvature": Quantity("f4", inverse, "mean curvature, positive where the new phase is convex"),
         "gaussian_curvature": Quantity("f4", f"1/{length}^2", "Gaussian curvature"),
         "vertex_area": Quantity("f4", f"{length}^2", "a third of the triangles around the vertex"),
+        "kappa1": Quantity("f4", inverse, "larger principal curvature"),
+        "kappa2": Quantity("f4", inverse, "smaller principal curvature"),
+        "mean_curvature_sigma": Quantity("f4", inverse, "standard error of the mean curvature"),
+        "window": Quantity("f4", length, "sigma of the smoothing window of the curvatures"),
+        "mean_curvature_fixed": Quantity("f4", inverse, "mean curvature by one window for all, as in the histograms"),
+        "gaussian_curvature_fixed": Quantity("f4", f"1/{length}^2", "Gaussian curvature by one window for all"),
         "near_border": Quantity("u1", "1", "1 near missing voxels, where curvature is extrapolated"),
     }
     with new_file(path) as file:

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from redoxscope.live.bench.front import front_stages
 from redoxscope.live.bench.inputs import Sizes
 from redoxscope.live.bench.measure import Outcome, Stage, measure
 from redoxscope.live.bench.peers import missing
@@ -22,7 +23,7 @@ from redoxscope.live.bench.spectral import (
 )
 from redoxscope.live.errors import UserError
 
-_WEIGHTS = (1, 1, 1, 12, 40, 40, 4, 40, 30, 90)
+_WEIGHTS = (1, 1, 1, 12, 40, 40, 4, 40, 30, 1, 3, 90)
 """About how long the stages take, for the time left."""
 
 
@@ -75,6 +76,7 @@ def _stages(sizes: Sizes) -> Iterator[Stage]:
     yield from map_stages(sizes)
     yield from tomography_stages(sizes)
     yield topography_stage(sizes)
+    yield from front_stages(sizes)
     yield end_to_end_stage(sizes)
 
 

@@ -140,7 +140,8 @@ def _finish(
     folder.set_volume(volume, pixel, uids, {p.edge.name: v for p, v in zip(plan.edges[1:], others, strict=True)})
     say(stage="stored", fraction=1.0)
     say(stage="topography", fraction=0.0)
-    folder.set_topography(topography(np.asarray(volume.edge_energy), profile.iso_energies.values(), pixel or 1.0))
+    levels = profile.iso_energies.values()
+    folder.set_topography(topography(np.asarray(volume.edge_energy), levels, pixel or 1.0, sigma=volume.sigma))
     say(
         done=True,
         voxels=int(np.isfinite(volume.edge_energy).sum()),

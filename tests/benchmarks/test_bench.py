@@ -45,6 +45,8 @@ def test_every_stage_has_its_rates_and_ratios(written):
         "tomography, 96² × 60 angles",
         "tomography, 128² × 90 angles",
         "isosurface and curvature, 64³",
+        "isosurface, 64³",
+        "curvature at the vertices, 64³",
         "end to end, 160² frames",
     ]
     for stage in found["stages"]:

@@ -59,9 +59,14 @@ def topography():
     vertices = np.array([[0, 0, 0], [0, 0, 1], [0, 1, 0.0]])
     values = np.array([0.5, -0.5, 0.25])
     surfaces = (
-        FrontSurface(8340.0, vertices, np.array([[0, 1, 2]]), values, values**2, values**2, values > 0),
+        FrontSurface(8340.0, vertices, np.array([[0, 1, 2]]), values, values**2, values**2, values > 0, *[values] * 6),
         FrontSurface(
-            8341.0, np.empty((0, 3)), np.empty((0, 3), dtype=int), *[np.empty(0)] * 3, np.empty(0, dtype=bool)
+            8341.0,
+            np.empty((0, 3)),
+            np.empty((0, 3), dtype=int),
+            *[np.empty(0)] * 3,
+            np.empty(0, dtype=bool),
+            *[np.empty(0)] * 6,
         ),
     )
     return Topography(

@@ -1,0 +1,168 @@
+"""The front's surfaces at several edge energies, with the curvature at each vertex and its standard error."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redoxscope.analysis.curvature import (
+    WINDOWS,
+    choose_windows,
+    principal_curvatures,
+    window_for_histograms,
+    windowed_curvature,
+)
+from redoxscope.analysis.noise import Noise, estimate_noise
+from redoxscope.analysis.scale_space import smoothed
+from redoxscope.analysis.smooth_field import APART, ContinuedField, continue_field, derivatives, smooth_field
+from redoxscope.analysis.surface import Surface, isosurface, vertex_areas
+
+Floats = NDArray[np.floating]
+Doubles = NDArray[np.float64]
+Image = NDArray[np.float32]
+Indices = NDArray[np.intp]
+
+BORDER = 2.0
+"""Voxels; a vertex closer than this to missing voxels is flagged: its curvature rests on an extrapolation."""
+_SURFACE_WINDOWS = WINDOWS[:4]
+_DISPLACEMENT = 0.06
+"""Voxels; noise may move the surface by this much, if the widest window allows."""
+_SPECK = 4 * np.pi * float(_SURFACE_WINDOWS[-1]) ** 2
+"""Voxel²; smaller pieces may be noise."""
+_EVEN = 2.0
+"""Voxels over which a map of the noise is smoothed: what is estimated voxel by voxel is noisy itself."""
+
+
+@dataclass(frozen=True)
+class FrontSurface:
+    """The front at one edge energy; the arrays are empty if there is none."""
+
+    iso_energy: float
+    vertices: Doubles
+    """(n, 3) in (z, y, x), µm from the centre of voxel (0, 0, 0)."""
+    faces: Indices
+    """(m, 3) vertex numbers."""
+    mean_curvature: Doubles
+    """(n,) 1/µm, positive where the new phase is convex; by the window that suits the vertex."""
+    gaussian_curvature: Doubles
+    """(n,) 1/µm², by the same window."""
+    vertex_area: Doubles
+    """(n,) µm², a third of the triangles around it."""
+    near_border: NDArray[np.bool_]
+    """(n,) within two voxels of missing data, where curvature is extrapolated."""
+    kappa1: Doubles
+    """(n,) 1/µm, the larger principal curvature."""
+    kappa2: Doubles
+    """(n,) 1/µm, the smaller principal curvature."""
+    mean_curvature_sigma: Doubles
+    """(n,) 1/µm, standard error of the mean curvature."""
+    window: Doubles
+    """(n,) µm, σ of the window that suits the vertex."""
+    mean_curvature_fixed: Doubles
+    """(n,) 1/µm, by one window for all vertices of all energies: for histograms, which a choice would distort."""
+    gaussian_curvature_fixed: Doubles
+    """(n,) 1/µm², by the same window."""
+
+
+@dataclass(frozen=True)
+class Fronts:
+    """Surfaces, and what they were made with."""
+
+    surfaces: tuple[FrontSurface, ...]
+    noise: Noise
+    """Of the field."""
+    surface_window: float
+    """σ of the window whose surfaces are drawn, µm; NaN if the field has no known voxel."""
+    fixed_window: float
+    """σ of the window of the `_fixed` curvatures, µm; NaN if there is no surface."""
+
+
+def front_surfaces(
+    field: Floats, levels: Floats, voxel_size: float, sigma: Floats | None = None, window: float | None = None
+) -> Fronts:
+    """Surfaces field = level of a smoothed field, with curvature by DESIGN §5.
+
+    Parameters
+    ----------
+    field : (z, y, x) eV on cubic voxels, NaN where missing
+    levels : (iso,) eV
+    voxel_size : µm
+    sigma : (z, y, x) how noisy each voxel is compared to the others; in any unit, not positive where not known
+    window : σ of the flat-top window whose surfaces are drawn, voxels; by default found from the noise
+    """
+    if not np.isfinite(field).any():
+        nothing = tuple(_without_vertices(float(level)) for level in levels)
+        return Fronts(nothing, Noise(0.0, 0.0, 0.0), np.nan, np.nan)
+    whole = continue_field(field)
+    relative = None if sigma is None else _relative(whole, sigma)
+    noise = estimate_noise(whole.values, whole.depth, relative)
+    drawn, surfaces = _draw(whole, levels, noise, window)
+    points = np.concatenate([s.vertices for s in surfaces]) - whole.origin.astype(np.float64)
+    nearest = tuple(np.rint(points).astype(np.intp).T)
+    depth = whole.depth[nearest]
+    windowed = windowed_curvature(whole.values, points)
+    scale = np.ones(len(points)) if relative is None else relative[nearest]
+    ends = np.cumsum([0] + [len(s.vertices) for s in surfaces])
+    faces = np.concatenate([s.faces + end for s, end in zip(surfaces, ends, strict=False)])
+    chosen = choose_windows(windowed, noise, scale, depth, faces)
+    areas = [vertex_areas(s.vertices, s.faces) for s in surfaces]
+    fixed = window_for_histograms(windowed, noise, scale, np.concatenate(areas), depth > BORDER)
+    first, second = principal_curvatures(chosen.mean, chosen.gaussian)
+    out = []
+    for level, surface, area, start, end in zip(levels, surfaces, areas, ends, ends[1:], strict=False):
+        own = slice(start, end)
+        out.append(
+            FrontSurface(
+                iso_energy=float(level),
+                vertices=surface.vertices * voxel_size,
+                faces=surface.faces,
+                mean_curvature=chosen.mean[own] / voxel_size,
+                gaussian_curvature=chosen.gaussian[own] / voxel_size**2,
+                vertex_area=area * voxel_size**2,
+                near_border=depth[own] <= BORDER,
+                kappa1=first[own] / voxel_size,
+                kappa2=second[own] / voxel_size,
+                mean_curvature_sigma=chosen.sigma[own] / voxel_size,
+                window=WINDOWS[chosen.window[own]] * voxel_size,
+                mean_curvature_fixed=windowed.mean[fixed, own].astype(np.float64) / voxel_size,
+                gaussian_curvature_fixed=windowed.gaussian[fixed, own].astype(np.float64) / voxel_size**2,
+            )
+        )
+    width = float(WINDOWS[fixed]) * voxel_size if len(points) else np.nan
+    return Fronts(tuple(out), noise, drawn * voxel_size, width)
+
+
+def _draw(whole: ContinuedField, levels: Floats, noise: Noise, window: float | None) -> tuple[float, list[Surface]]:
+    """Window and surfaces (in voxels): the narrowest window that keeps the noise away, for all levels the same."""
+    width = float(_SURFACE_WINDOWS[-1]) if window is None else window
+    smooth = smooth_field(whole, width)
+    surfaces = [isosurface(smooth.values, level - smooth.offset, min_area=_SPECK) for level in levels]
+    vertices = np.concatenate([s.vertices for s in surfaces])
+    if window is not None or not len(vertices):
+        return width, surfaces
+    _, gradient, _ = derivatives(smooth, vertices[:: max(1, len(vertices) // 10000)])
+    slope = float(np.median(np.linalg.norm(gradient, axis=1)))
+    moved = [noise.of_value(w / APART, w * APART) / slope for w in _SURFACE_WINDOWS]
+    narrow = next((float(w) for w, m in zip(_SURFACE_WINDOWS, moved, strict=True) if m < _DISPLACEMENT), width)
+    if narrow == width:
+        return width, surfaces
+    smooth = smooth_field(whole, narrow)
+    return narrow, [isosurface(smooth.values, level - smooth.offset, min_area=_SPECK) for level in levels]
+
+
+def _relative(whole: ContinuedField, sigma: Floats) -> Image:
+    """A map of the noise, smooth and about 1; 1 where it is not known."""
+    part = whole.crop(sigma)
+    good = np.isfinite(part) & (part > 0) & (whole.depth > 0)
+    if not good.any():
+        return np.ones_like(part)
+    part = np.where(good, part / np.float32(np.median(part[good])), np.float32(0)).clip(0, 10)
+    weight = smoothed(good.astype(np.float32), _EVEN**2)
+    return np.where(weight > 1e-3, smoothed(part, _EVEN**2) / np.maximum(weight, np.float32(1e-3)), np.float32(1))
+
+
+def _without_vertices(level: float) -> FrontSurface:
+    none = np.empty(0)
+    faces = np.empty((0, 3), dtype=np.intp)
+    flags = np.empty(0, dtype=np.bool_)
+    return FrontSurface(level, np.empty((0, 3)), faces, none, none, none, flags, *[none] * 6)
