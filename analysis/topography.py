@@ -4,14 +4,21 @@ The low-energy side is the new (reduced) phase. Curvature is positive where the 
 negative in the necks between merging domains; see `curvature` for formulas and `Topography` for what is reported.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from redoxscope.analysis.alternation import Alternation, alternation
+from redoxscope.analysis.critical_points import smoothed_noise
 from redoxscope.analysis.curvature import SmoothField, curvatures, derivatives, smooth_field
-from redoxscope.analysis.surface import components, euler_characteristic, isosurface, vertex_areas
+from redoxscope.analysis.domains import Domains, find_domains
+from redoxscope.analysis.level_tree import level_tree
+from redoxscope.analysis.particle_table import ParticleTable, particle_table
+from redoxscope.analysis.particles import segment_particles
+from redoxscope.analysis.shape_statistics import Bins, ShapeStatistics, shape_statistics
+from redoxscope.analysis.surface import isosurface, vertex_areas
 
 Floats = NDArray[np.floating]
 Indices = NDArray[np.intp]
@@ -22,6 +29,9 @@ DEFAULT_WINDOW = 2.5
 """σ of the flat-top window, voxels."""
 BORDER = 2.0
 """Voxels; a vertex closer than this to missing voxels is flagged: its curvature rests on an extrapolation."""
+
+PATCH = 2.0
+"""Windows over which the smoothing joins vertices: the edge of the smallest patches of the bootstrap."""
 
 
 @dataclass(frozen=True)
@@ -44,26 +54,17 @@ class FrontSurface:
 
 
 @dataclass(frozen=True)
-class Topography:
+class Topography(ShapeStatistics):
     """Fronts at several edge energies and their statistics, all weighted by area."""
 
     iso_energy: NDArray[np.float64]
     """(iso,) eV."""
     surfaces: tuple[FrontSurface, ...]
-    area: NDArray[np.float64]
-    """(iso,) µm²; 0 without a surface."""
-    positive: NDArray[np.float64]
-    """(iso,) share of the area with H > 0; NaN without a surface."""
-    negative: NDArray[np.float64]
-    """(iso,) share of the area with H < 0; NaN without a surface."""
-    components: NDArray[np.int64]
-    """(iso,) connected pieces of surface."""
-    euler: NDArray[np.int64]
-    """(iso,) Euler characteristic: 2 per closed piece without handles, 1 per open one."""
-    curvature_histogram: NDArray[np.float64]
-    """(iso, bin) share of the area per bin of H; each row sums to 1, a row without a surface is all 0."""
-    curvature_edges: NDArray[np.float64]
-    """(bin + 1,) 1/µm; curvatures beyond the ends count in the outermost bins."""
+    domains: Domains
+    """Nuclei, islands and necks."""
+    particles: ParticleTable
+    alternation: Alternation
+    """Signs of curvature under each reading of the paper."""
 
 
 def topography(
@@ -98,28 +99,30 @@ def topography(
     if not (np.isfinite(voxel_size) and voxel_size > 0):
         raise ValueError(f"voxel size {voxel_size:g} µm: a positive length is needed")
     iso = np.atleast_1d(np.asarray(levels, dtype=np.float64))
-    edges = np.linspace(-0.5, 0.5, 101) / voxel_size if curvature_edges is None else np.asarray(curvature_edges, float)
-    if edges.ndim != 1 or edges.size < 2 or not np.all(np.diff(edges) > 0):
-        raise ValueError("the curvature histogram's edges must ascend and be at least two")
+    bins = Bins.make(voxel_size, curvature_edges)
     known = np.isfinite(field)
-    if known.any():
-        smooth = smooth_field(field, window)
-        depth = ndimage.distance_transform_edt(np.pad(known, 1))[1:-1, 1:-1, 1:-1]
-        surfaces = tuple(_front(smooth, depth, float(level), voxel_size) for level in iso)
-    else:
-        surfaces = tuple(_no_front(float(level)) for level in iso)
-    area = np.array([s.vertex_area.sum() for s in surfaces])
+    # A field without any value has statistics like any other: those of a flat one that is missing everywhere.
+    smooth = smooth_field(field, window) if known.any() else _nothing(field, window)
+    depth = ndimage.distance_transform_edt(np.pad(known, 1))[1:-1, 1:-1, 1:-1]
+    surfaces = tuple(_front(smooth, depth, float(level), voxel_size) for level in iso)
+    lower, upper = level_tree(smooth.values), level_tree(-smooth.values)
+    domains = find_domains(smooth, lower, upper, iso, voxel_size, smoothed_noise(field, smooth))
+    patch = PATCH * window * voxel_size
+    whole = shape_statistics(surfaces, bins, patch)
+    label = segment_particles(known)
     return Topography(
+        **{f.name: getattr(whole, f.name) for f in fields(whole)},
         iso_energy=iso,
         surfaces=surfaces,
-        area=area,
-        positive=np.array([_share(s, s.mean_curvature > 0) for s in surfaces]),
-        negative=np.array([_share(s, s.mean_curvature < 0) for s in surfaces]),
-        components=np.array([components(s.faces)[0] for s in surfaces], dtype=np.int64),
-        euler=np.array([euler_characteristic(s.faces) for s in surfaces], dtype=np.int64),
-        curvature_histogram=np.array([_histogram(s, edges) for s in surfaces]).reshape(iso.size, edges.size - 1),
-        curvature_edges=edges,
+        domains=domains,
+        particles=particle_table(label, field, iso, surfaces, domains, voxel_size, bins, patch),
+        alternation=alternation(surfaces, smooth, lower, upper, voxel_size),
     )
+
+
+def _nothing(field: Floats, window: float) -> SmoothField:
+    values = np.full(field.shape, np.nan, dtype=np.float32)
+    return SmoothField(values, 0.0, np.zeros((6, 6, 6), dtype=np.float32), np.zeros(3, dtype=np.intp), window)
 
 
 def _front(smooth: SmoothField, depth: Floats, level: float, voxel_size: float) -> FrontSurface:
@@ -152,15 +155,3 @@ def _no_front(level: float) -> FrontSurface:
     none = np.empty(0)
     no_faces = np.empty((0, 3), dtype=np.intp)
     return FrontSurface(level, np.empty((0, 3)), no_faces, none, none, none, np.empty(0, dtype=bool))
-
-
-def _share(surface: FrontSurface, chosen: NDArray[np.bool_]) -> float:
-    counted = surface.vertex_area[np.isfinite(surface.mean_curvature)]
-    return float(surface.vertex_area[chosen].sum() / counted.sum()) if counted.sum() > 0 else float("nan")
-
-
-def _histogram(surface: FrontSurface, edges: Floats) -> Floats:
-    good = np.isfinite(surface.mean_curvature)
-    inside = np.clip(surface.mean_curvature[good], edges[0], edges[-1])
-    counts, _ = np.histogram(inside, bins=edges, weights=surface.vertex_area[good])
-    return np.asarray(counts / counts.sum() if counts.sum() > 0 else counts.astype(np.float64))

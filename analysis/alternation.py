@@ -1,0 +1,146 @@
+"""Whether the front's curvature alternates as Mu et al. (2018) report, under each reading of what they may have counted.
+
+From 8338 to 8340 eV, the paper says, negative curvature gains probability and positive curvature slightly loses it; from
+8340 to 8342 eV it is the reverse. It gives no formula. So four quantities are counted, the mean curvature H, the
+Gaussian curvature K and the principal curvatures κ₁ ≥ κ₂, with two signs:
+
+phase
+    by the phase, as everywhere in this package: positive where the new phase is convex
+body
+    by the closed body that a piece of surface bounds, as a viewer of the mesh sees it: of the two regions that the
+    piece parts, new phase on one side and parent phase on the other, the one with fewer voxels. The last islands of
+    parent phase are convex bodies then. The sign of K is the same either way.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redoxscope.analysis.curvature import SmoothField
+from redoxscope.analysis.level_tree import LevelTree
+from redoxscope.analysis.shape_statistics import histogram_curvatures, principal_curvatures
+from redoxscope.analysis.surface import components
+
+if TYPE_CHECKING:
+    from redoxscope.analysis.topography import FrontSurface
+
+Floats = NDArray[np.floating]
+Doubles = NDArray[np.float64]
+
+READINGS = ("H by phase", "H by body", "K", "k1 by phase", "k1 by body", "k2 by phase", "k2 by body")
+ENERGIES = (8338.0, 8340.0, 8342.0)
+"""eV, the turns of the reported alternation."""
+_SAME = 0.05
+"""eV within which a level is one of those."""
+
+
+@dataclass(frozen=True)
+class Alternation:
+    """Shares of positive and negative curvature under each reading."""
+
+    reading: tuple[str, ...]
+    positive: Doubles
+    """(reading, iso) share of the area with a positive value; NaN without a surface."""
+    negative: Doubles
+    """(reading, iso)"""
+    parent_bodies: Doubles
+    """(iso,) share of the area that bounds a body of parent phase; NaN without a surface."""
+    negative_change: Doubles
+    """(reading, 2) from 8338 to 8340 eV and from there to 8342; NaN if there is no surface at one of them."""
+    positive_change: Doubles
+    """(reading, 2)"""
+
+    @property
+    def shown(self) -> NDArray[np.bool_]:
+        """(reading,) whether negative gains and positive loses at first, and the reverse afterwards."""
+        up, down = self.negative_change, self.positive_change
+        with np.errstate(invalid="ignore"):
+            return np.asarray((up[:, 0] > 0) & (down[:, 0] < 0) & (up[:, 1] < 0) & (down[:, 1] > 0))
+
+    def sentence(self) -> str:
+        """The finding in words."""
+        if not np.isfinite(self.negative_change).any():
+            return "No surface at all of 8338, 8340 and 8342 eV: nothing can be said about the alternation."
+        named = [name for name, shown in zip(self.reading, self.shown, strict=True) if shown]
+        return f"The alternation of curvature shows under: {', '.join(named) if named else 'no reading'}."
+
+
+def alternation(
+    surfaces: "Sequence[FrontSurface]", field: SmoothField, lower: LevelTree, upper: LevelTree, voxel_size: float
+) -> Alternation:
+    """Count positive and negative curvature under each reading.
+
+    Parameters
+    ----------
+    surfaces : one per level
+    field : smoothed edge energy that they were made of
+    lower, upper : trees of `field.values` and of its negative
+    voxel_size : µm
+    """
+    levels = np.array([surface.iso_energy for surface in surfaces])
+    positive, negative = np.full((2, len(READINGS), levels.size), np.nan)
+    bodies = np.full(levels.size, np.nan)
+    for i, surface in enumerate(surfaces):
+        mean, gauss = histogram_curvatures(surface)
+        known = np.isfinite(mean) & np.isfinite(gauss)
+        area = surface.vertex_area[known]
+        if not area.sum() > 0:
+            continue
+        first, second = principal_curvatures(mean, gauss)
+        parent = bounds_parent(surface, field, lower, upper, voxel_size)
+        values = (
+            mean,
+            np.where(parent, -mean, mean),
+            gauss,
+            first,
+            np.where(parent, -second, first),
+            second,
+            np.where(parent, -first, second),
+        )
+        for k, value in enumerate(values):
+            positive[k, i] = area[value[known] > 0].sum() / area.sum()
+            negative[k, i] = area[value[known] < 0].sum() / area.sum()
+        bodies[i] = area[parent[known]].sum() / area.sum()
+    return Alternation(READINGS, positive, negative, bodies, _changes(negative, levels), _changes(positive, levels))
+
+
+def bounds_parent(
+    surface: "FrontSurface", field: SmoothField, lower: LevelTree, upper: LevelTree, voxel_size: float
+) -> NDArray[np.bool_]:
+    """(n,) whether the body that a vertex' piece of surface bounds is parent phase."""
+    count, piece = components(surface.faces)
+    if not count:
+        return np.zeros(len(surface.vertices), dtype=bool)
+    level = surface.iso_energy - field.offset
+    corner = np.floor(surface.vertices / voxel_size).astype(np.intp)
+    corners = corner[:, None] + np.array(np.meshgrid(*[[0, 1]] * 3, indexing="ij")).reshape(3, 8).T
+    corners = np.clip(corners, 0, np.array(field.values.shape) - 1)
+    voxels = np.ravel_multi_index(tuple(np.moveaxis(corners, 2, 0)), field.values.shape)
+    values = field.values.reshape(-1)[voxels]
+    known = np.isfinite(values)
+    row = np.arange(len(voxels))
+    low = voxels[row, np.argmin(np.where(known, values, np.inf), axis=1)]
+    high = voxels[row, np.argmax(np.where(known, values, -np.inf), axis=1)]
+    new = _size_at(low, lower, field.values, level)
+    parent = _size_at(high, upper, -field.values, -level)
+    # Vertices of a piece agree, but for voxels exactly at the level: the piece decides as a whole.
+    at = piece[: len(surface.vertices)]
+    weight = np.bincount(at, weights=np.sign(new - parent), minlength=count)
+    return np.asarray(weight[at] > 0)
+
+
+def _size_at(voxel: NDArray[np.intp], tree: LevelTree, values: Floats, level: float) -> Doubles:
+    """(n,) voxels of the region below the level that each voxel belongs to; 0 if it lies above."""
+    root = tree.components(level)[tree.basin.reshape(-1)[voxel]]
+    return np.where(root >= 0, tree.sizes(values, level)[root], 0).astype(np.float64)
+
+
+def _changes(shares: Doubles, levels: Doubles) -> Doubles:
+    picked = np.full((len(shares), len(ENERGIES)), np.nan)
+    for k, energy in enumerate(ENERGIES):
+        if levels.size and np.abs(levels - energy).min() <= _SAME:
+            picked[:, k] = shares[:, int(np.argmin(np.abs(levels - energy)))]
+    return np.diff(picked, axis=1)
