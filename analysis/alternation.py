@@ -1,7 +1,7 @@
-"""Whether the front's curvature alternates as Mu et al. (2018) report, under each reading of what they may have counted.
+"""Whether the front's curvature alternates as Mu et al. (2018) report, under each reading of what they counted.
 
-From 8338 to 8340 eV, the paper says, negative curvature gains probability and positive curvature slightly loses it; from
-8340 to 8342 eV it is the reverse. It gives no formula. So four quantities are counted, the mean curvature H, the
+From 8338 to 8340 eV, the paper says, negative curvature gains probability and positive curvature slightly loses it;
+from 8340 to 8342 eV it is the reverse. It gives no formula. So four quantities are counted, the mean curvature H, the
 Gaussian curvature K and the principal curvatures κ₁ ≥ κ₂, with two signs:
 
 phase
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from redoxscope.analysis.curvature import SmoothField
 from redoxscope.analysis.level_tree import LevelTree
 from redoxscope.analysis.shape_statistics import histogram_curvatures, principal_curvatures
 from redoxscope.analysis.surface import components
@@ -48,8 +47,11 @@ class Alternation:
     """(reading, iso)"""
     parent_bodies: Doubles
     """(iso,) share of the area that bounds a body of parent phase; NaN without a surface."""
+    turns: Doubles
+    """(3,) eV between which the changes are taken: 8338, 8340 and 8342, or, where there is no surface at the first or
+    the last, the nearest level with one; NaN if there are none."""
     negative_change: Doubles
-    """(reading, 2) from 8338 to 8340 eV and from there to 8342; NaN if there is no surface at one of them."""
+    """(reading, 2) from the first turn to the second and from there to the third; NaN without turns."""
     positive_change: Doubles
     """(reading, 2)"""
 
@@ -63,21 +65,28 @@ class Alternation:
     def sentence(self) -> str:
         """The finding in words."""
         if not np.isfinite(self.negative_change).any():
-            return "No surface at all of 8338, 8340 and 8342 eV: nothing can be said about the alternation."
+            return "No surface at 8340 eV and on both sides of it: nothing can be said about the alternation."
         named = [name for name, shown in zip(self.reading, self.shown, strict=True) if shown]
-        return f"The alternation of curvature shows under: {', '.join(named) if named else 'no reading'}."
+        low, middle, high = self.turns
+        how = f"({low:g} to {middle:g} eV negative gains, to {high:g} eV it loses)"
+        return f"The alternation of curvature {how} shows under: {', '.join(named) if named else 'no reading'}."
 
 
 def alternation(
-    surfaces: "Sequence[FrontSurface]", field: SmoothField, lower: LevelTree, upper: LevelTree, voxel_size: float
+    surfaces: "Sequence[FrontSurface]",
+    lower: LevelTree,
+    upper: LevelTree,
+    values: Floats,
+    offset: float,
+    voxel_size: float,
 ) -> Alternation:
     """Count positive and negative curvature under each reading.
 
     Parameters
     ----------
     surfaces : one per level
-    field : smoothed edge energy that they were made of
-    lower, upper : trees of `field.values` and of its negative
+    lower, upper : trees of `values` and of its negative
+    values, offset : (z, y, x) and eV, the smoothed edge energy that they were made of is the sum of both
     voxel_size : µm
     """
     levels = np.array([surface.iso_energy for surface in surfaces])
@@ -90,8 +99,8 @@ def alternation(
         if not area.sum() > 0:
             continue
         first, second = principal_curvatures(mean, gauss)
-        parent = bounds_parent(surface, field, lower, upper, voxel_size)
-        values = (
+        parent = bounds_parent(surface, lower, upper, values, offset, voxel_size)
+        readings = (
             mean,
             np.where(parent, -mean, mean),
             gauss,
@@ -100,32 +109,37 @@ def alternation(
             second,
             np.where(parent, -first, second),
         )
-        for k, value in enumerate(values):
+        for k, value in enumerate(readings):
             positive[k, i] = area[value[known] > 0].sum() / area.sum()
             negative[k, i] = area[value[known] < 0].sum() / area.sum()
         bodies[i] = area[parent[known]].sum() / area.sum()
-    return Alternation(READINGS, positive, negative, bodies, _changes(negative, levels), _changes(positive, levels))
+    turns = _turns(levels, np.isfinite(bodies))
+    changes = [
+        np.full((len(READINGS), 2), np.nan) if turns is None else np.diff(a[:, turns]) for a in (negative, positive)
+    ]
+    energies = np.full(3, np.nan) if turns is None else levels[turns]
+    return Alternation(READINGS, positive, negative, bodies, energies, *changes)
 
 
 def bounds_parent(
-    surface: "FrontSurface", field: SmoothField, lower: LevelTree, upper: LevelTree, voxel_size: float
+    surface: "FrontSurface", lower: LevelTree, upper: LevelTree, values: Floats, offset: float, voxel_size: float
 ) -> NDArray[np.bool_]:
     """(n,) whether the body that a vertex' piece of surface bounds is parent phase."""
     count, piece = components(surface.faces)
     if not count:
         return np.zeros(len(surface.vertices), dtype=bool)
-    level = surface.iso_energy - field.offset
+    level = surface.iso_energy - offset
     corner = np.floor(surface.vertices / voxel_size).astype(np.intp)
     corners = corner[:, None] + np.array(np.meshgrid(*[[0, 1]] * 3, indexing="ij")).reshape(3, 8).T
-    corners = np.clip(corners, 0, np.array(field.values.shape) - 1)
-    voxels = np.ravel_multi_index(tuple(np.moveaxis(corners, 2, 0)), field.values.shape)
-    values = field.values.reshape(-1)[voxels]
-    known = np.isfinite(values)
+    corners = np.clip(corners, 0, np.array(values.shape) - 1)
+    voxels = np.ravel_multi_index(tuple(np.moveaxis(corners, 2, 0)), values.shape)
+    around = values.reshape(-1)[voxels]
+    known = np.isfinite(around)
     row = np.arange(len(voxels))
-    low = voxels[row, np.argmin(np.where(known, values, np.inf), axis=1)]
-    high = voxels[row, np.argmax(np.where(known, values, -np.inf), axis=1)]
-    new = _size_at(low, lower, field.values, level)
-    parent = _size_at(high, upper, -field.values, -level)
+    low = voxels[row, np.argmin(np.where(known, around, np.inf), axis=1)]
+    high = voxels[row, np.argmax(np.where(known, around, -np.inf), axis=1)]
+    new = _size_at(low, lower, values, level)
+    parent = _size_at(high, upper, -values, -level)
     # Vertices of a piece agree, but for voxels exactly at the level: the piece decides as a whole.
     at = piece[: len(surface.vertices)]
     weight = np.bincount(at, weights=np.sign(new - parent), minlength=count)
@@ -138,9 +152,12 @@ def _size_at(voxel: NDArray[np.intp], tree: LevelTree, values: Floats, level: fl
     return np.where(root >= 0, tree.sizes(values, level)[root], 0).astype(np.float64)
 
 
-def _changes(shares: Doubles, levels: Doubles) -> Doubles:
-    picked = np.full((len(shares), len(ENERGIES)), np.nan)
-    for k, energy in enumerate(ENERGIES):
-        if levels.size and np.abs(levels - energy).min() <= _SAME:
-            picked[:, k] = shares[:, int(np.argmin(np.abs(levels - energy)))]
-    return np.diff(picked, axis=1)
+def _turns(levels: Doubles, there: NDArray[np.bool_]) -> NDArray[np.intp] | None:
+    """Numbers of the levels between which the changes are taken; None if there are not three of them."""
+    low, middle, high = ENERGIES
+    before = np.flatnonzero(there & (levels > low - _SAME) & (levels < middle - _SAME))
+    turn = np.flatnonzero(there & (np.abs(levels - middle) <= _SAME))
+    after = np.flatnonzero(there & (levels > middle + _SAME) & (levels < high + _SAME))
+    if not (before.size and turn.size and after.size):
+        return None
+    return np.array([before[np.argmin(levels[before])], turn[0], after[np.argmax(levels[after])]])

@@ -92,7 +92,7 @@ def _error_of_large_patches(tried: list[tuple[float, float]]) -> float:
     if last.sum() < 3:
         return largest
     variance = float(np.polyfit(1 / edge[last], error[last] ** 2, 1)[1])
-    return min(max(np.sqrt(max(variance, 0.0)), largest), 2 * largest)
+    return min(max(float(np.sqrt(max(variance, 0.0))), largest), 2 * largest)
 
 
 def _sums(points: Floats, area: Floats, chosen: NDArray[np.bool_], edge: float) -> Floats:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from redoxscope.analysis.curvature import SmoothField, derivatives
 
@@ -65,52 +64,6 @@ def refine(field: SmoothField, voxels: NDArray[np.intp], index: int) -> Critical
     point = np.where(good[:, None], point, start)
     value, _, hessian = derivatives(field, point)
     return CriticalPoints(point, value + field.offset, *_eigen(hessian))
-
-
-def smoothed_noise(raw: Floats, smooth: SmoothField) -> float:
-    """Standard deviation that the voxels' noise leaves in the smoothed field, from what smoothing took away.
-
-    Noise is taken as white noise that a Gaussian of unknown width has smoothed: of raw - smooth, the median of the
-    absolute values says how strong it is, the correlation of direct neighbours how wide. Two windows at the border
-    are left out.
-
-    Parameters
-    ----------
-    raw : (z, y, x) what was smoothed, NaN where missing
-
-    Returns
-    -------
-    in the field's units; 0 if there is nothing to tell it from
-    """
-    known = np.isfinite(smooth.values)
-    inner = ndimage.binary_erosion(known, iterations=max(1, round(2 * smooth.window)))
-    if inner.sum() < 1000:
-        inner = known
-    if not inner.any():
-        return 0.0
-    rest = np.where(inner, raw - smooth.offset - smooth.values, np.nan)
-    level = 1.4826 * float(np.nanmedian(np.abs(rest)))
-    if not level > 0:
-        return 0.0
-    rest = np.clip(rest, -4 * level, 4 * level)
-    pairs = [rest.take(range(1, n), a) * rest.take(range(n - 1), a) for a, n in enumerate(rest.shape)]
-    together = np.concatenate([p[np.isfinite(p)] for p in pairs])
-    neighbour = float(together.mean() / np.nanmean(rest**2)) if together.size else 0.0
-    widths = np.linspace(0, 2.5, 26)
-    model = np.array([_left_by_smoothing(width, smooth.window) for width in widths])
-    width = np.interp(neighbour, model[:, 0], widths)
-    return level * float(np.interp(width, widths, model[:, 1]))
-
-
-def _left_by_smoothing(width: float, window: float) -> tuple[float, float]:
-    """Of noise of a given width: the neighbours' correlation in raw - smooth, and the spread of smooth over that of
-    raw - smooth; by their power spectra."""
-    k = 2 * np.pi * np.fft.fftfreq(32)
-    square = k[:, None, None] ** 2 + k[:, None] ** 2 + k**2
-    kept = (1 + window**2 * square / 2) * np.exp(-(window**2) * square / 2)  # the flat-top window
-    noise = np.exp(-(width**2) * square)
-    removed = noise * (1 - kept) ** 2
-    return float((removed * np.cos(k)).sum() / removed.sum()), float(np.sqrt((noise * kept**2).sum() / removed.sum()))
 
 
 def _eigen(hessian: Doubles) -> tuple[Doubles, Doubles]:

@@ -23,11 +23,12 @@ from redoxscope.analysis.rays import first_rise
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
 
-NOISE_FACTOR = 7.0
-"""A region has to persist over this many standard deviations of the smoothed field. In a ball of 96 voxels of nothing
-but noise, smoothed by 2.5, the deepest of 2500 minima reached 6.9 (white noise; 5.1 and less if it is correlated)."""
-LEAST_PERSISTENCE = 0.01
-"""eV; of a field without noise."""
+SMOOTH_FACTOR, VOXEL_FACTOR = 4.0, 0.4
+"""A region has to persist over this many standard deviations of the smoothed field and of the voxels, summed: inside,
+the window averages; at the border, where it holds few voxels, it does so less. In a ball of 96 voxels of nothing but
+noise the deepest of 2000 minima reached 0.7 to 0.85 of it, for noise from white to correlated over 1.5 voxels."""
+LEAST_PERSISTENCE = 0.05
+"""eV; of a field without noise: a quarter of a voxel's step of the border in a gradient of 0.2 eV per voxel."""
 _RAYS = 48
 _REACH = 30.0
 """Voxels from a neck's middle; what is wider than this is a neck no more."""
@@ -81,8 +82,13 @@ class Domains:
     """eV below which regions and necks were taken for noise."""
 
 
+def least_persistence(voxel_noise: float, smooth_noise: float) -> float:
+    """eV over which a region persists if it is more than noise, by the noise (eV) of the voxels and after smoothing."""
+    return max(SMOOTH_FACTOR * smooth_noise + VOXEL_FACTOR * voxel_noise, LEAST_PERSISTENCE)
+
+
 def find_domains(
-    field: SmoothField, lower: LevelTree, upper: LevelTree, levels: Floats, voxel_size: float, noise: float
+    field: SmoothField, lower: LevelTree, upper: LevelTree, levels: Floats, voxel_size: float, least: float
 ) -> Domains:
     """Nuclei, islands and necks of an edge-energy field.
 
@@ -92,15 +98,21 @@ def find_domains(
     lower, upper : trees of `field.values` and of its negative
     levels : (iso,) eV at which the necks' widths are taken
     voxel_size : µm
-    noise : eV, standard deviation of the smoothed field
+    least : eV over which a region has to persist, see `least_persistence`
 
     A region that has not grown to a ball of the window's radius when it joins an older one is left out, as its surface
     is in `topography`: among them are the steps of the particle's border, each of which is a minimum or a maximum.
     """
-    least = max(NOISE_FACTOR * noise, LEAST_PERSISTENCE)
     nuclei, joins = _regions(field, field.values, lower, least, voxel_size, maxima=False)
     islands, _ = _regions(field, -field.values, upper, least, voxel_size, maxima=True)
     return Domains(nuclei, islands, _necks(field, joins, levels, voxel_size), least)
+
+
+def no_domains(levels: int) -> Domains:
+    """Those of a volume without a known voxel, at so many levels."""
+    none, places = np.empty(0), np.empty((0, 3))
+    regions = Regions(places, none, none)
+    return Domains(regions, regions, Necks(places, none, places, np.empty((0, levels)), none), LEAST_PERSISTENCE)
 
 
 def _regions(

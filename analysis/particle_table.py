@@ -98,7 +98,7 @@ def particle_table(
 def _particle_at(label: NDArray[np.int32], position: Floats, voxel_size: float) -> NDArray[np.int32]:
     """(n,) number of the particle at each place (n, 3), µm."""
     voxel = np.rint(position / voxel_size).astype(np.intp)
-    return label[tuple(np.clip(voxel, 0, np.array(label.shape) - 1).T)]
+    return np.asarray(label[tuple(np.clip(voxel, 0, np.array(label.shape) - 1).T)])
 
 
 def _counts(regions: Regions, label: NDArray[np.int32], levels: Floats, voxel_size: float) -> Counts:

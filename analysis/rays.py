@@ -25,13 +25,13 @@ def first_rise(
 
     Returns
     -------
-    rise : (n,) voxels, 0 for a line that starts at the level or above; NaN if the field ends or the reach is over before
+    rise : (n,) voxels, 0 for a line that starts at the level or above; NaN if the field or the reach ends before
     end : (n,) voxels of the line within the field, at most `reach`; NaN if it does not start there
     """
     levels = np.broadcast_to(np.asarray(level, dtype=np.float64), (len(origins),))
     rise, end = np.empty(len(origins)), np.empty(len(origins))
-    lines = (np.ascontiguousarray(a, dtype=np.float64) for a in (origins, directions, levels))
-    _follow(field, *lines, reach, rise, end)
+    start, along = (np.ascontiguousarray(a, dtype=np.float64) for a in (origins, directions))
+    _follow(field, start, along, levels, reach, rise, end)
     return rise, end
 
 

@@ -27,7 +27,8 @@ def region(surfaces: "Sequence[FrontSurface]", box: Box) -> "tuple[FrontSurface,
     ends = np.asarray(box, dtype=np.float64)
     if ends.shape != (3, 2) or not (ends[:, 0] < ends[:, 1]).all():
         raise ValueError(f"the region {box} is no box: give ((z0, z1), (y0, y1), (x0, x1)) in µm, each pair ascending")
-    return tuple(
-        clip(surface, ((surface.vertices >= ends[:, 0]) & (surface.vertices <= ends[:, 1])).all(axis=1))
-        for surface in surfaces
-    )
+    parts = []
+    for surface in surfaces:
+        within = (surface.vertices >= ends[:, 0]) & (surface.vertices <= ends[:, 1])
+        parts.append(clip(surface, np.asarray(within.all(axis=1))))
+    return tuple(parts)

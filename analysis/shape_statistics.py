@@ -6,7 +6,7 @@ border, which is taken from the triangles.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -102,9 +102,7 @@ def shape_statistics(surfaces: "Sequence[FrontSurface]", bins: Bins, patch: floa
         columns = {name: np.empty((0, *np.shape(empty[name]))) for name in names}
     for name in ("components", "euler"):
         columns[name] = columns[name].astype(np.int64)
-    return ShapeStatistics(
-        **columns, curvature_edges=bins.mean, gaussian_edges=bins.gaussian, shape_edges=bins.shape
-    )
+    return ShapeStatistics(**columns, curvature_edges=bins.mean, gaussian_edges=bins.gaussian, shape_edges=bins.shape)
 
 
 def histogram_curvatures(surface: "FrontSurface") -> tuple[Doubles, Doubles]:
@@ -122,14 +120,14 @@ def clip(surface: "FrontSurface", keep: NDArray[np.bool_]) -> "FrontSurface":
     """The part of a surface whose triangles have all their vertices among `keep` (n,); areas are its own."""
     faces = surface.faces[keep[surface.faces].all(axis=1)]
     used, corners = np.unique(faces, return_inverse=True)
-    per_vertex = {
+    per_vertex: dict[str, Any] = {
         f.name: value[used]
         for f in fields(surface)
         if f.name != "faces" and isinstance(value := getattr(surface, f.name), np.ndarray)
     }
     faces = corners.reshape(-1, 3).astype(surface.faces.dtype)
-    per_vertex["vertex_area"] = vertex_areas(per_vertex["vertices"], faces)
-    return replace(surface, faces=faces, **per_vertex)
+    per_vertex |= {"faces": faces, "vertex_area": vertex_areas(per_vertex["vertices"], faces)}
+    return replace(surface, **per_vertex)
 
 
 def gauss_bonnet(vertices: Floats, faces: NDArray[np.intp], vertex_area: Floats, gaussian: Floats) -> float:
@@ -170,9 +168,8 @@ def _row(surface: "FrontSurface | None", bins: Bins, patch: float) -> dict[str, 
     good = np.isfinite(mean) & np.isfinite(gauss)
     at, weight, mean_there, gauss_there = vertices[good], area[good], mean[good], gauss[good]
     first, second = principal_curvatures(mean_there, gauss_there)
-    pairs, _, _ = np.histogram2d(
-        *(np.clip(k, bins.shape[0], bins.shape[-1]) for k in (first, second)), bins=(bins.shape,) * 2, weights=weight
-    )
+    x, y = (np.clip(kappa, bins.shape[0], bins.shape[-1]).astype(np.float64) for kappa in (first, second))
+    pairs = np.histogram2d(x, y, bins=[bins.shape, bins.shape], weights=weight.astype(np.float64))[0]
     total = weight.sum()
     nothing = (np.nan, np.nan)
     return {

@@ -87,7 +87,7 @@ def solid_front_speed(
         target = level - second.offset
         ahead, _ = first_rise(second.values, surface.vertices, normal, target, reach)
         back, _ = first_rise(-second.values, surface.vertices, -normal, -target, reach)
-        moved = np.where(ahead > 0, ahead, -back)
+        moved = np.where(ahead == 0, -back, ahead)
     vertices = surface.vertices * voxel_size
     area = vertex_areas(vertices, surface.faces)
     return SolidMotion(vertices, surface.faces, area, normal, moved * voxel_size / interval)

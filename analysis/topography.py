@@ -10,14 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from redoxscope.analysis.alternation import Alternation, alternation
-from redoxscope.analysis.critical_points import smoothed_noise
+from redoxscope.analysis.alternation import Alternation
 from redoxscope.analysis.curvature import SmoothField, curvatures, derivatives, smooth_field
-from redoxscope.analysis.domains import Domains, find_domains
-from redoxscope.analysis.level_tree import level_tree
-from redoxscope.analysis.particle_table import ParticleTable, particle_table
-from redoxscope.analysis.particles import segment_particles
-from redoxscope.analysis.shape_statistics import Bins, ShapeStatistics, shape_statistics
+from redoxscope.analysis.domains import Domains
+from redoxscope.analysis.front_statistics import front_statistics
+from redoxscope.analysis.particle_table import ParticleTable
+from redoxscope.analysis.shape_statistics import Bins, ShapeStatistics
 from redoxscope.analysis.surface import isosurface, vertex_areas
 
 Floats = NDArray[np.floating]
@@ -29,9 +27,6 @@ DEFAULT_WINDOW = 2.5
 """σ of the flat-top window, voxels."""
 BORDER = 2.0
 """Voxels; a vertex closer than this to missing voxels is flagged: its curvature rests on an extrapolation."""
-
-PATCH = 2.0
-"""Windows over which the smoothing joins vertices: the edge of the smallest patches of the bootstrap."""
 
 
 @dataclass(frozen=True)
@@ -101,28 +96,21 @@ def topography(
     iso = np.atleast_1d(np.asarray(levels, dtype=np.float64))
     bins = Bins.make(voxel_size, curvature_edges)
     known = np.isfinite(field)
-    # A field without any value has statistics like any other: those of a flat one that is missing everywhere.
-    smooth = smooth_field(field, window) if known.any() else _nothing(field, window)
-    depth = ndimage.distance_transform_edt(np.pad(known, 1))[1:-1, 1:-1, 1:-1]
-    surfaces = tuple(_front(smooth, depth, float(level), voxel_size) for level in iso)
-    lower, upper = level_tree(smooth.values), level_tree(-smooth.values)
-    domains = find_domains(smooth, lower, upper, iso, voxel_size, smoothed_noise(field, smooth))
-    patch = PATCH * window * voxel_size
-    whole = shape_statistics(surfaces, bins, patch)
-    label = segment_particles(known)
+    smooth = smooth_field(field, window) if known.any() else None
+    if smooth is None:
+        surfaces = tuple(_no_front(float(level)) for level in iso)
+    else:
+        depth = ndimage.distance_transform_edt(np.pad(known, 1))[1:-1, 1:-1, 1:-1]
+        surfaces = tuple(_front(smooth, depth, float(level), voxel_size) for level in iso)
+    found = front_statistics(field, smooth, surfaces, iso, voxel_size, bins)
     return Topography(
-        **{f.name: getattr(whole, f.name) for f in fields(whole)},
+        **{f.name: getattr(found.shape, f.name) for f in fields(found.shape)},
         iso_energy=iso,
         surfaces=surfaces,
-        domains=domains,
-        particles=particle_table(label, field, iso, surfaces, domains, voxel_size, bins, patch),
-        alternation=alternation(surfaces, smooth, lower, upper, voxel_size),
+        domains=found.domains,
+        particles=found.particles,
+        alternation=found.alternation,
     )
-
-
-def _nothing(field: Floats, window: float) -> SmoothField:
-    values = np.full(field.shape, np.nan, dtype=np.float32)
-    return SmoothField(values, 0.0, np.zeros((6, 6, 6), dtype=np.float32), np.zeros(3, dtype=np.intp), window)
 
 
 def _front(smooth: SmoothField, depth: Floats, level: float, voxel_size: float) -> FrontSurface:
