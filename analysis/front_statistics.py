@@ -63,9 +63,10 @@ def front_statistics(
         domains = find_domains(smooth, lower, upper, levels, voxel_size, least_persistence(noise.voxel, noise.smooth))
     patch = PATCH * voxel_size
     label = segment_particles(np.isfinite(field))
+    shape = shape_statistics(surfaces, bins, patch)
     return FrontStatistics(
-        shape_statistics(surfaces, bins, patch),
+        shape,
         domains,
-        particle_table(label, field, levels, surfaces, domains, voxel_size, bins, patch),
+        particle_table(label, field, levels, surfaces, shape, domains, voxel_size, bins, patch),
         alternation(surfaces, lower, upper, values, 0.0 if smooth is None else smooth.offset, voxel_size),
     )

@@ -45,6 +45,7 @@ def particle_table(
     field: Floats,
     levels: Floats,
     surfaces: "Sequence[FrontSurface]",
+    whole: ShapeStatistics,
     domains: Domains,
     voxel_size: float,
     bins: Bins,
@@ -58,6 +59,7 @@ def particle_table(
     field : (z, y, x) edge energy, eV, NaN where missing
     levels : (iso,) eV
     surfaces : one per level, of all particles together
+    whole : statistics of all particles together: those of a particle that has all of the surfaces
     domains : of all particles together; each belongs to the particle that it lies in
     voxel_size : µm
     bins, patch : as for `shape_statistics`
@@ -79,10 +81,14 @@ def particle_table(
         transformed[:, ascending] = shares[:, :-1] / shares[:, -1:]
 
     at_vertex = [_particle_at(label, surface.vertices, voxel_size) for surface in surfaces]
-    shape = tuple(
-        shape_statistics([clip(s, at == p + 1) for s, at in zip(surfaces, at_vertex, strict=True)], bins, patch)
-        for p in range(count)
-    )
+    shape = []
+    for p in range(count):
+        mine = [at == p + 1 for at in at_vertex]
+        if all(keep.all() for keep in mine):
+            shape.append(whole)
+        else:
+            parts = [clip(s, keep) for s, keep in zip(surfaces, mine, strict=True)]
+            shape.append(shape_statistics(parts, bins, patch))
     return ParticleTable(
         label=label,
         volume=voxels * voxel_size**3,
@@ -91,7 +97,7 @@ def particle_table(
         nuclei=_counts(domains.nuclei, label, levels, voxel_size),
         islands=_counts(domains.islands, label, levels, voxel_size),
         necks=_closed(domains, label, levels, voxel_size),
-        shape=shape,
+        shape=tuple(shape),
     )
 
 
