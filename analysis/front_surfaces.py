@@ -14,7 +14,14 @@ from redoxscope.analysis.curvature import (
 )
 from redoxscope.analysis.noise import Noise, estimate_noise
 from redoxscope.analysis.scale_space import smoothed
-from redoxscope.analysis.smooth_field import APART, ContinuedField, continue_field, derivatives, smooth_field
+from redoxscope.analysis.smooth_field import (
+    APART,
+    ContinuedField,
+    SmoothField,
+    continue_field,
+    derivatives,
+    smooth_field,
+)
 from redoxscope.analysis.surface import Surface, isosurface, vertex_areas
 
 Floats = NDArray[np.floating]
@@ -69,6 +76,8 @@ class Fronts:
     """Surfaces, and what they were made with."""
 
     surfaces: tuple[FrontSurface, ...]
+    smooth: SmoothField | None
+    """The field whose level sets they are; None if it has no known voxel."""
     noise: Noise
     """Of the field."""
     surface_window: float
@@ -92,11 +101,11 @@ def front_surfaces(
     """
     if not np.isfinite(field).any():
         nothing = tuple(_without_vertices(float(level)) for level in levels)
-        return Fronts(nothing, Noise(0.0, 0.0, 0.0), np.nan, np.nan)
+        return Fronts(nothing, None, Noise(0.0, 0.0, 0.0), np.nan, np.nan)
     whole = continue_field(field)
     relative = None if sigma is None else _relative(whole, sigma)
     noise = estimate_noise(whole.values, whole.depth, relative)
-    drawn, surfaces = _draw(whole, levels, noise, window)
+    smooth, surfaces = _draw(whole, levels, noise, window)
     points = np.concatenate([s.vertices for s in surfaces]) - whole.origin.astype(np.float64)
     nearest = tuple(np.rint(points).astype(np.intp).T)
     depth = whole.depth[nearest]
@@ -129,25 +138,27 @@ def front_surfaces(
             )
         )
     width = float(WINDOWS[fixed]) * voxel_size if len(points) else np.nan
-    return Fronts(tuple(out), noise, drawn * voxel_size, width)
+    return Fronts(tuple(out), smooth, noise, smooth.window * voxel_size, width)
 
 
-def _draw(whole: ContinuedField, levels: Floats, noise: Noise, window: float | None) -> tuple[float, list[Surface]]:
-    """Window and surfaces (in voxels): the narrowest window that keeps the noise away, for all levels the same."""
+def _draw(
+    whole: ContinuedField, levels: Floats, noise: Noise, window: float | None
+) -> tuple[SmoothField, list[Surface]]:
+    """Smoothed field and surfaces (in voxels), by the narrowest window that keeps the noise away from all levels."""
     width = float(_SURFACE_WINDOWS[-1]) if window is None else window
     smooth = smooth_field(whole, width)
     surfaces = [isosurface(smooth.values, level - smooth.offset, min_area=_SPECK) for level in levels]
     vertices = np.concatenate([s.vertices for s in surfaces])
     if window is not None or not len(vertices):
-        return width, surfaces
+        return smooth, surfaces
     _, gradient, _ = derivatives(smooth, vertices[:: max(1, len(vertices) // 10000)])
     slope = float(np.median(np.linalg.norm(gradient, axis=1)))
     moved = [noise.of_value(w / APART, w * APART) / slope for w in _SURFACE_WINDOWS]
     narrow = next((float(w) for w, m in zip(_SURFACE_WINDOWS, moved, strict=True) if m < _DISPLACEMENT), width)
     if narrow == width:
-        return width, surfaces
+        return smooth, surfaces
     smooth = smooth_field(whole, narrow)
-    return narrow, [isosurface(smooth.values, level - smooth.offset, min_area=_SPECK) for level in levels]
+    return smooth, [isosurface(smooth.values, level - smooth.offset, min_area=_SPECK) for level in levels]
 
 
 def _relative(whole: ContinuedField, sigma: Floats) -> Image:

@@ -4,14 +4,18 @@ The low-energy side is the new (reduced) phase. Curvature is positive where the 
 negative in the necks between merging domains; see `curvature` for formulas and `Topography` for what is reported.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from redoxscope.analysis.alternation import Alternation
+from redoxscope.analysis.domains import Domains
+from redoxscope.analysis.front_statistics import front_statistics
 from redoxscope.analysis.front_surfaces import FrontSurface, front_surfaces
 from redoxscope.analysis.noise import Noise
-from redoxscope.analysis.surface import components, euler_characteristic
+from redoxscope.analysis.particle_table import ParticleTable
+from redoxscope.analysis.shape_statistics import Bins, ShapeStatistics
 
 __all__ = ["DEFAULT_LEVELS", "FrontSurface", "Topography", "topography"]
 
@@ -22,26 +26,17 @@ DEFAULT_LEVELS = np.arange(8338.0, 8342.01, 0.5)
 
 
 @dataclass(frozen=True)
-class Topography:
+class Topography(ShapeStatistics):
     """Fronts at several edge energies and their statistics, all weighted by area."""
 
     iso_energy: NDArray[np.float64]
     """(iso,) eV."""
     surfaces: tuple[FrontSurface, ...]
-    area: NDArray[np.float64]
-    """(iso,) µm²; 0 without a surface."""
-    positive: NDArray[np.float64]
-    """(iso,) share of the area with H > 0; NaN without a surface."""
-    negative: NDArray[np.float64]
-    """(iso,) share of the area with H < 0; NaN without a surface."""
-    components: NDArray[np.int64]
-    """(iso,) connected pieces of surface."""
-    euler: NDArray[np.int64]
-    """(iso,) Euler characteristic: 2 per closed piece without handles, 1 per open one."""
-    curvature_histogram: NDArray[np.float64]
-    """(iso, bin) share of the area per bin of H; each row sums to 1, a row without a surface is all 0."""
-    curvature_edges: NDArray[np.float64]
-    """(bin + 1,) 1/µm; curvatures beyond the ends count in the outermost bins."""
+    domains: Domains
+    """Nuclei, islands and necks."""
+    particles: ParticleTable
+    alternation: Alternation
+    """Signs of curvature under each reading of the paper."""
     noise: Noise | None = None
     """Of the field, as it was found."""
     surface_window: float = float("nan")
@@ -88,21 +83,16 @@ def topography(
         raise ValueError(f"sigma has the shape {sigma.shape}, the field {field.shape}: they must be the same")
     size = _cubic(voxel_size)
     iso = np.atleast_1d(np.asarray(levels, dtype=np.float64))
-    edges = np.linspace(-0.5, 0.5, 101) / size if curvature_edges is None else np.asarray(curvature_edges, float)
-    if edges.ndim != 1 or edges.size < 2 or not np.all(np.diff(edges) > 0):
-        raise ValueError("the curvature histogram's edges must ascend and be at least two")
+    bins = Bins.make(size, curvature_edges)
     fronts = front_surfaces(field, iso, size, sigma, window)
-    surfaces = fronts.surfaces
+    found = front_statistics(field, fronts, iso, size, bins)
     return Topography(
+        **{f.name: getattr(found.shape, f.name) for f in fields(found.shape)},
         iso_energy=iso,
-        surfaces=surfaces,
-        area=np.array([s.vertex_area.sum() for s in surfaces]),
-        positive=np.array([_share(s, s.mean_curvature_fixed > 0) for s in surfaces]),
-        negative=np.array([_share(s, s.mean_curvature_fixed < 0) for s in surfaces]),
-        components=np.array([components(s.faces)[0] for s in surfaces], dtype=np.int64),
-        euler=np.array([euler_characteristic(s.faces) for s in surfaces], dtype=np.int64),
-        curvature_histogram=np.array([_histogram(s, edges) for s in surfaces]).reshape(iso.size, edges.size - 1),
-        curvature_edges=edges,
+        surfaces=fronts.surfaces,
+        domains=found.domains,
+        particles=found.particles,
+        alternation=found.alternation,
         noise=fronts.noise,
         surface_window=fronts.surface_window,
         fixed_window=fronts.fixed_window,
@@ -121,15 +111,3 @@ def _cubic(voxel_size: ArrayLike) -> float:
             f"e.g. scipy.ndimage.zoom(field, {[round(float(s / sizes.min()), 3) for s in sizes]}, order=1)"
         )
     return float(sizes.mean())
-
-
-def _share(surface: FrontSurface, chosen: NDArray[np.bool_]) -> float:
-    counted = surface.vertex_area[np.isfinite(surface.mean_curvature_fixed)]
-    return float(surface.vertex_area[chosen].sum() / counted.sum()) if counted.sum() > 0 else float("nan")
-
-
-def _histogram(surface: FrontSurface, edges: Floats) -> Floats:
-    good = np.isfinite(surface.mean_curvature_fixed)
-    inside = np.clip(surface.mean_curvature_fixed[good], edges[0], edges[-1])
-    counts, _ = np.histogram(inside, bins=edges, weights=surface.vertex_area[good])
-    return np.asarray(counts / counts.sum() if counts.sum() > 0 else counts.astype(np.float64))

@@ -20,7 +20,8 @@ from redoxscope.live.nexus import open_read
 from redoxscope.live.part_files import FACTS, UNREADABLE, PartFiles
 from redoxscope.live.series_index import STAMP, write_index
 from redoxscope.live.series_parts import ScanPart, ScanRecord, SeriesFacts, read_scan, write_scan
-from redoxscope.live.series_solids import is_finished, show_slabs, unit_of_length, write_topography, write_volume
+from redoxscope.live.series_topography import write_topography
+from redoxscope.live.series_volume import is_finished, show_slabs, unit_of_length, write_volume
 from redoxscope.live.slice_file import Slice, write_slices
 
 log = logging.getLogger(__name__)

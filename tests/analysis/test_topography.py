@@ -188,3 +188,23 @@ def test_the_formulas_on_a_cylinder_and_where_the_gradient_vanishes():
     assert gauss[0] == pytest.approx(0)
     assert np.isnan(mean[1])
     assert np.isnan(gauss[1])
+
+
+@pytest.mark.parametrize(
+    "field", [np.full((8, 9, 10), np.nan), ball(3, 16)[:1], np.full((6, 6, 6), LEVEL), np.full((1, 1, 1), LEVEL)]
+)
+def test_statistics_without_a_surface_are_empty(field):
+    result = topography(field, [LEVEL, LEVEL + 1])
+    assert np.isnan(result.positive_interval).all()
+    assert np.isnan(result.negative_interval).all()
+    assert (result.euler_from_curvature == 0).all()
+    assert (result.gaussian_histogram == 0).all()
+    assert result.shape_distribution.shape == (2, 50, 50)
+    assert (result.shape_distribution == 0).all()
+    assert result.domains.necks.position.shape == (0, 3)
+    assert result.domains.necks.widths.shape == (0, 2)
+    assert (result.domains.nuclei.count(result.iso_energy) <= 1).all(), "a field of one phase is one domain"
+    assert result.particles.label.shape == field.shape
+    assert result.particles.transformed.shape == (result.particles.label.max(), 2)
+    assert np.isnan(result.alternation.negative).all()
+    assert "nothing can be said" in result.alternation.sentence()

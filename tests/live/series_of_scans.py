@@ -2,7 +2,11 @@
 
 import numpy as np
 
+from redoxscope.analysis.alternation import READINGS, Alternation
+from redoxscope.analysis.domains import Domains, Necks, Regions
 from redoxscope.analysis.gauge import Alignment
+from redoxscope.analysis.particle_table import ParticleTable
+from redoxscope.analysis.shape_statistics import ShapeStatistics
 from redoxscope.analysis.topography import FrontSurface, Topography
 from redoxscope.analysis.volume import EdgeVolume
 from redoxscope.live.series_parts import EdgeRecord, FrameCount, ScanRecord, SeriesFacts
@@ -69,14 +73,41 @@ def topography():
             *[np.empty(0)] * 6,
         ),
     )
+    per_level = {
+        "area": np.array([0.5, 0.0]),
+        "positive": np.array([0.6, np.nan]),
+        "negative": np.array([0.4, np.nan]),
+        "positive_interval": np.array([[0.5, 0.7], [np.nan, np.nan]]),
+        "negative_interval": np.array([[0.3, 0.5], [np.nan, np.nan]]),
+        "components": np.array([1, 0]),
+        "euler": np.array([1, 0]),
+        "euler_from_curvature": np.array([0.9, 0]),
+        "curvature_histogram": np.array([[0.4, 0.6], [0, 0]]),
+        "gaussian_histogram": np.array([[0.2, 0.3, 0.5], [0, 0, 0]]),
+        "shape_distribution": np.stack([np.full((4, 4), 1 / 16), np.zeros((4, 4))]),
+        "curvature_edges": np.linspace(-1, 1, 3),
+        "gaussian_edges": np.linspace(-1, 1, 4),
+        "shape_edges": np.linspace(-1, 1, 5),
+    }
+    one, infinite = np.ones((1, 3)), np.array([np.inf])
+    necks = Necks(one, np.array([8340.5]), one, np.array([[np.nan, 0.3]]), np.array([0.3]))
+    domains = Domains(
+        Regions(one, np.array([8339.0]), infinite), Regions(one, np.array([8342.0]), -infinite), necks, 0.1
+    )
+    counts = np.ones((1, 2), dtype=int)
+    label = np.ones((10, 11, 12), dtype=np.int32)
+    particles = ParticleTable(
+        label, np.ones(1), one, np.array([[0.1, 0.9]]), counts, counts, counts, (ShapeStatistics(**per_level),)
+    )
+    shares = np.tile([0.5, np.nan], (len(READINGS), 1))
+    changes = np.full((len(READINGS), 2), np.nan)
     return Topography(
+        **per_level,
         iso_energy=np.array([8340.0, 8341.0]),
         surfaces=surfaces,
-        area=np.array([0.5, 0.0]),
-        positive=np.array([0.6, np.nan]),
-        negative=np.array([0.4, np.nan]),
-        components=np.array([1, 0]),
-        euler=np.array([1, 0]),
-        curvature_histogram=np.array([[0.4, 0.6], [0, 0]]),
-        curvature_edges=np.array([-1.0, 0, 1]),
+        domains=domains,
+        particles=particles,
+        alternation=Alternation(
+            READINGS, shares, 1 - shares, np.array([0.0, np.nan]), np.full(3, np.nan), changes, changes
+        ),
     )

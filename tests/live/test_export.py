@@ -41,6 +41,29 @@ SCHEMA = {
     "topography/area": ("f8", (2,), "um^2"),
     "topography/components": ("i8", (2,), "1"),
     "topography/euler": ("i8", (2,), "1"),
+    "topography/positive_interval": ("f8", (2, 2), "1"),
+    "topography/negative_interval": ("f8", (2, 2), "1"),
+    "topography/euler_from_curvature": ("f8", (2,), "1"),
+    "topography/gaussian_histogram": ("f8", (2, 3), "1"),
+    "topography/gaussian_edges": ("f8", (4,), "1/um^2"),
+    "topography/shape_distribution": ("f8", (2, 4, 4), "1"),
+    "topography/shape_edges": ("f8", (5,), "1/um"),
+    "topography/nuclei": ("i8", (2,), "1"),
+    "topography/islands": ("i8", (2,), "1"),
+    "topography/nucleus_position": ("f8", (1, 3), "um"),
+    "topography/nucleus_energy": ("f8", (1,), "eV"),
+    "topography/neck_position": ("f8", (1, 3), "um"),
+    "topography/neck_width": ("f8", (1,), "um"),
+    "topography/neck_widths": ("f8", (1, 2), "um"),
+    "topography/neck_energy": ("f8", (1,), "eV"),
+    "topography/alternation_positive": ("f8", (7, 2), "1"),
+    "topography/alternation_negative": ("f8", (7, 2), "1"),
+    "topography/particle": ("i4", (10, 11, 12), "1"),
+    "topography/particles/volume": ("f8", (1,), "um^3"),
+    "topography/particles/centre": ("f8", (1, 3), "um"),
+    "topography/particles/area": ("f8", (1, 2), "um^2"),
+    "topography/particles/nuclei": ("i8", (1, 2), "1"),
+    "topography/particles/curvature_histogram": ("f8", (1, 2, 2), "1"),
     "topography/surface_000/vertices": ("f4", (3, 3), "um"),
     "topography/surface_000/faces": ("i4", (1, 3), "1"),
     "topography/surface_000/mean_curvature": ("f4", (3,), "1/um"),
@@ -83,6 +106,8 @@ def test_the_file_has_the_schema(folder, tmp_path, which):
         np.testing.assert_array_equal(file["entry/scan/temperature"], [231, np.nan, 231])
         np.testing.assert_array_equal(file["entry/volume/edge_energy"], volume().edge_energy)
         np.testing.assert_array_equal(file["entry/topography/surface_000/vertices"], topography().surfaces[0].vertices)
+        assert file["entry/topography/findings"].asstr()[()].startswith("No surface at 8340 eV")
+        assert file["entry/topography/alternation_reading"].asstr()[0] == "H by phase"
 
 
 @pytest.mark.parametrize("which", ["export", "index"])

@@ -297,6 +297,10 @@ def test_a_growing_series_is_seen_without_registering_again(data, client):
     np.testing.assert_array_equal(client["results", "heating", "volume", "edge_energy"].read(), volume().edge_energy)
     vertices = client["results", "heating", "topography", "surface_000", "vertices"]
     np.testing.assert_array_equal(vertices.read(), topography().surfaces[0].vertices)
+    front = client["results", "heating", "topography"]
+    np.testing.assert_array_equal(front["particle"].read(), topography().particles.label)
+    np.testing.assert_array_equal(front["particles", "nuclei"].read(), topography().particles.nuclei)
+    np.testing.assert_array_equal(front["neck_energy"].read(), topography().domains.necks.energy)
     assert list(client["results"].search(Eq("start.series", "heating"))) == ["heating"]
     with pytest.raises(UserError, match="these are results"):
         open_source("tiled:results/heating", tiled=client)

@@ -1,4 +1,4 @@
-"""The files of a series' 3D results: the edge-energy volume and the front's topography."""
+"""The file of a series' edge-energy volume, finished or in the making."""
 
 import os
 import re
@@ -9,7 +9,6 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike
 
-from redoxscope.analysis.topography import Topography
 from redoxscope.analysis.volume import EdgeVolume
 from redoxscope.live.atomic import need_room
 from redoxscope.live.nexus import CURVES, LIBVER, MAPS, Quantity, describe, new_file, open_read, put, set_data
@@ -106,42 +105,3 @@ def unit_of_length(volume: Path) -> str:
     """That of a volume's voxel size, um or voxel."""
     with open_read(volume) as file:
         return str(file["voxel_size"].attrs["units"])
-
-
-def write_topography(path: Path, topography: Topography, length: str) -> None:
-    """The front's surfaces and their statistics; `length` is the unit, um or voxel."""
-    inverse = f"1/{length}"
-    values = {
-        "iso_energy": Quantity("f8", "eV", "edge energy of the surface"),
-        "curvature_histogram": Quantity("f8", "1", "share of the area per bin of mean curvature"),
-        "curvature_edges": Quantity("f8", inverse, "mean curvature, positive where the new phase is convex"),
-        "positive": Quantity("f8", "1", "share of the area with positive mean curvature"),
-        "negative": Quantity("f8", "1", "share of the area with negative mean curvature"),
-        "area": Quantity("f8", f"{length}^2", "area"),
-        "components": Quantity("i8", "1", "connected pieces of surface"),
-        "euler": Quantity("i8", "1", "Euler characteristic"),
-    }
-    surface_values = {
-        "vertices": Quantity("f4", length, "vertices (z, y, x) from the centre of the first voxel"),
-        "faces": Quantity("i4", "1", "vertex numbers of the triangles"),
-        "mean_curvature": Quantity("f4", inverse, "mean curvature, positive where the new phase is convex"),
-        "gaussian_curvature": Quantity("f4", f"1/{length}^2", "Gaussian curvature"),
-        "vertex_area": Quantity("f4", f"{length}^2", "a third of the triangles around the vertex"),
-        "kappa1": Quantity("f4", inverse, "larger principal curvature"),
-        "kappa2": Quantity("f4", inverse, "smaller principal curvature"),
-        "mean_curvature_sigma": Quantity("f4", inverse, "standard error of the mean curvature"),
-        "window": Quantity("f4", length, "sigma of the smoothing window of the curvatures"),
-        "mean_curvature_fixed": Quantity("f4", inverse, "mean curvature by one window for all, as in the histograms"),
-        "gaussian_curvature_fixed": Quantity("f4", f"1/{length}^2", "Gaussian curvature by one window for all"),
-        "near_border": Quantity("u1", "1", "1 near missing voxels, where curvature is extrapolated"),
-    }
-    with new_file(path) as file:
-        for name, quantity in values.items():
-            put(file, name, getattr(topography, name), quantity)
-        set_data(file, "curvature_histogram", ("iso_energy", "curvature_edges"))
-        for i, surface in enumerate(topography.surfaces):
-            group = file.create_group(f"surface_{i:03d}")
-            group.attrs["NX_class"] = "NXcollection"
-            group.attrs["iso_energy"] = surface.iso_energy
-            for name, quantity in surface_values.items():
-                put(group, name, getattr(surface, name), quantity)
