@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from redoxscope.analysis.topography import topography
-from redoxscope.analysis.volume import EdgeVolume
 from redoxscope.live.series_folder import SeriesFolder
 
-from .series_of_scans import FACTS, scan
+from .series_of_scans import FACTS, scan, volume_of
 
 VOXEL = 0.2
 """µm"""
@@ -63,7 +62,6 @@ def series(root, *, scans=4, solid=True, voxel=VOXEL, name="fronts"):
         folder.add_scan(disc(number))
     if solid:
         field = ball()
-        volume = EdgeVolume(field, field * 0 + 0.2, field * 0 + 1, 0.5, 6, 0.25, 0.9, np.zeros((11, 2)), np.ones(11))
-        folder.set_volume(volume, voxel, ["uid-3d"])
+        folder.set_volume(volume_of(field), voxel, ["uid-3d"])
         folder.set_topography(topography(field, LEVELS, voxel or 1.0, window=1.2))
     return folder
