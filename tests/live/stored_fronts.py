@@ -44,8 +44,13 @@ def disc(number, shape=(48, 56)):
     energy = np.where(r < 20, 8341.0 + 0.25 * (r - 4 * number - 2), np.nan).astype("f4")
     record = scan(number, shape)
     edges = np.linspace(8335, 8347, 121)
+    radius, angle = 4 * number + 2, np.linspace(0, 2 * np.pi, 400)
     return replace(
         record,
+        front_length=2 * np.pi * radius,
+        front_components=1,
+        front_line=np.stack([24 + radius * np.sin(angle), 28 + radius * np.cos(angle)], axis=1),
+        front_line_number=np.zeros(angle.size, dtype=int),
         edge_energy=energy,
         front=np.abs(energy - 8341) < 0.1,
         transformed_fraction=float((energy < 8341).sum() / np.isfinite(energy).sum()),
