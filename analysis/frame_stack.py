@@ -30,8 +30,9 @@ class FrameStack:
     def __init__(self, rows: int, pixels: int) -> None:
         self.pixels = pixels
         tiles = -(-pixels // TILE)
-        # Filled now, not left to the kernel's page faults in mid-scan. The last tile is padded.
-        self.tiles = np.full((tiles, rows, TILE), np.nan, dtype=np.float32)
+        # Filled now, not left to the system's page faults in mid-scan. The last tile is padded.
+        self.tiles = np.empty((tiles, rows, TILE), dtype=np.float32)
+        _blank(self.tiles)
         self.holes = np.zeros(tiles, dtype=np.int64)
         """Missing samples by tile."""
         self.level = np.full(rows, np.nan)
@@ -109,6 +110,12 @@ class FrameStack:
         out = np.empty((rows.size, pick.size), dtype=np.float32)
         _gather(self.tiles, rows, pick, out)
         return out
+
+
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+def _blank(tiles: NDArray[np.float32]) -> None:
+    for b in prange(tiles.shape[0]):
+        tiles[b] = np.float32(np.nan)
 
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")

@@ -121,9 +121,14 @@ def edge_energy(
     noise = None if variance is None else np.broadcast_to(np.asarray(variance), absorbance.shape)
     scan = EdgeMap(e, (int(np.prod(pixels)),), edge)
     for i, image in enumerate(absorbance):
-        scan.update(i, image.reshape(-1), None if noise is None else noise[i].reshape(-1))
+        scan.update(i, image.reshape(-1), None if noise is None else _of_image(noise[i]))
     flat = scan.result(subspace=subspace)
     return EdgeEnergy(*(a.reshape(pixels) for a in (flat.edge_energy, flat.sigma, flat.jump)))
+
+
+def _of_image(variance: Floats) -> Floats | float:
+    """(pixel,) of an image; a number that was broadcast remains one, which is much less to add up."""
+    return variance.reshape(-1) if any(variance.strides) or variance.size == 0 else float(variance.flat[0])
 
 
 @dataclass(frozen=True)

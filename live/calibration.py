@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redoxscope.analysis.absorbance import absorbance, absorbance_variance, air_level, transmission
-from redoxscope.live.frames import Frame, FrameError
+from redoxscope.live.frames import Frame, FrameError, Pixels
 from redoxscope.live.profile import Camera
 
 SAME_ENERGY = 0.25
@@ -75,11 +75,11 @@ class Calibration:
         pixels = frame.read()
         if pixels.shape != self._shape:
             self._shape, self._dark, self._mean = pixels.shape, None, None
-        saturated = None if self._camera.saturation is None else pixels >= self._camera.saturation
+        saturated = self._saturated(pixels)
         flat = self._flat(frame.energy, required=not frame.transmission)
         dark = self._mean_dark()
         if frame.transmission:
-            passed = pixels.astype(np.float32)
+            passed = pixels.astype(np.float32)  # a copy
         else:
             assert flat is not None
             ratio = self._exposure_ratio(frame)
@@ -88,7 +88,7 @@ class Calibration:
             except ValueError as error:
                 raise FrameError(f"frame {frame.index} of run {frame.run}: {error}") from error
         if saturated is not None:
-            passed = np.where(saturated, np.float32(np.nan), passed)
+            passed[saturated] = np.nan
         value = absorbance(passed)
         if np.isfinite(value).mean() < _LEAST_LIT:
             raise FrameError(f"frame {frame.index} of run {frame.run} at {frame.energy:g} eV holds no image")
@@ -124,19 +124,34 @@ class Calibration:
         ratio = flats[0].exposure / frame.exposure if flats and frame.exposure else np.nan
         return float(ratio) if np.isfinite(ratio) and ratio > 0 else 1.0
 
+    def _saturated(self, pixels: Pixels) -> NDArray[np.bool_] | None:
+        """(y, x) which counts are those of a full well: the profile's, else the largest of an integer type."""
+        limit = self._camera.saturation
+        if limit is None and pixels.dtype.kind in "ui" and pixels.dtype.itemsize <= 2:
+            limit = np.iinfo(pixels.dtype).max
+        if limit is None:
+            return None
+        full = np.asarray(pixels >= limit)
+        return full if full.any() else None
+
     def _average(self, frames: list[Frame]) -> NDArray[np.float32] | None:
-        """Mean of those frames that can be read and are not blank or, among flats, dimmer than most; None if none."""
+        """Mean of those frames that can be read and hold an image; among flats, in the beam of most. None if none."""
         images = []
         for frame in frames:
             try:
-                pixels = frame.read().astype(np.float32)
+                pixels = frame.read()
             except FrameError:
                 self.incomplete = True
                 continue
-            if pixels.shape == self._shape and (frame.kind == "dark" or pixels.any()):
+            full = self._saturated(pixels)
+            pixels = pixels.astype(np.float32)
+            if full is not None:
+                pixels[full] = np.nan
+            known = np.isfinite(pixels) if frame.kind == "dark" else pixels > 0
+            if pixels.shape == self._shape and known.mean() >= _LEAST_LIT:
                 images.append(pixels)
         if len(images) > 2 and frames[0].kind == "flat":
-            levels = np.array([np.median(image) for image in images])
+            levels = np.array([np.nanmedian(image) for image in images])
             usual = float(np.median(levels))
             images = [i for i, level in zip(images, levels, strict=True) if abs(level - usual) <= _SAME_BEAM * usual]
-        return np.mean(images, axis=0) if images else None
+        return np.mean(images, axis=0) if images else None  # NaN where one of them knows nothing

@@ -13,6 +13,7 @@ import event_model
 import numpy as np
 from numpy.typing import NDArray
 
+from redoxscope.live.announced import announced_energies
 from redoxscope.live.frames import Frame, FrameError, FrameFiles, Kind, Pixels
 from redoxscope.live.profile import Profile
 
@@ -64,9 +65,8 @@ class RunReader:
 
     @property
     def energies(self) -> NDArray[np.float64]:
-        """(n,) eV, as announced by the start document; empty if it does not say."""
-        given = self.start.get(self.profile.documents.energies, [])
-        return np.asarray(given, dtype=np.float64).ravel() * self._unit
+        """(n,) eV, as announced by the start document; empty if it does not say. Raises UserError if they are none."""
+        return announced_energies(self.start, self.profile.documents)
 
     @property
     def pixel_size(self) -> float:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from redoxscope.live.announced import uncovered_edges
 from redoxscope.live.archive import Archive
 from redoxscope.live.documents import Document, RunReader
 from redoxscope.live.edge_maps import Maps, edges_left_out
@@ -123,7 +124,7 @@ class Experiment:
     def _open_map(self, run: OpenRun, name: str) -> None:
         self._store_late(name)
         if run.reader.energies.size:
-            self._tell_left_out(name, run.reader.energies)
+            self._tell_left_out(name, run.reader.energies, run.uid)
         series = self._series.get(name)
         if series is None:
             folder = self._archive.folder(name)
@@ -131,13 +132,10 @@ class Experiment:
         run.scan = MapScan(run.reader, series)
         self._notices.tell(self._observer.scan_started, name, self._archive.folder(name).scan_count, run.scan)
 
-    def _tell_left_out(self, series: str, energies: NDArray[np.float64]) -> None:
-        """Say, once in a series, which edges its scans do not cover. Raises ValueError if they cover none."""
-        reasons = edges_left_out(self.profile, energies)
+    def _tell_left_out(self, series: str, energies: NDArray[np.float64], run: str) -> None:
+        """Say, once in a series, which edges its scans do not cover. Raises UserError if they cover none."""
         main = self.profile.edge.name
-        if len(reasons) == len(self.profile.edges):
-            raise ValueError(reasons[main])
-        for edge, reason in reasons.items():
+        for edge, reason in uncovered_edges(self.profile, energies, run).items():
             if (series, edge) not in self._told:
                 self._told.add((series, edge))
                 kind = "the main edge, has empty maps and no front" if edge == main else "is left out"
@@ -199,15 +197,25 @@ class Experiment:
         name = scan.series.name
         folder = self._archive.folder(name)
         if found is None:
-            self._notices.fail(f"scan {scan.run.uid} has no frame that can be used ({len(scan.bad)} bad)")
+            first = f", the first of them because {next(iter(scan.bad.values()))}" if scan.bad else ""
+            self._notices.fail(f"scan {scan.run.uid} has no frame that can be used ({len(scan.bad)} bad{first})")
             return
-        if self.profile.other_edges and not scan.run.energies.size:
-            self._notices.attempt(f"run {scan.run.uid}", self._tell_left_out, name, scan.energies)
+        if not scan.run.energies.size:
+            self._tell_left_out(name, scan.energies, scan.run.uid)
+        else:
+            self._tell_if_cut(scan)
         record = scan_record(scan, found, self.profile, complete=True)
         scan.series.next_scan(found, record.time)
         scan.series.save(folder.path, folder.scan_count + 1)
         index = self._archive.store_scan(name, record)
         self._notices.tell(self._observer.scan_done, name, index, record, list(scan.bad.values()))
+
+    def _tell_if_cut(self, scan: MapScan) -> None:
+        """Say that a scan has no edge energy because of the frames that it lost."""
+        main = self.profile.edge.name
+        planned, there = (edges_left_out(self.profile, e) for e in (scan.energies, scan.energies[sorted(scan.placed)]))
+        if main in there and main not in planned:
+            self._notices.say(f"scan {scan.run.uid}, without what is lost or bad, has an empty map: {there[main]}")
 
     def _end_volume_run(self, scan: VolumeScan, run: RunReader) -> None:
         scan.stop(run)

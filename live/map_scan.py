@@ -17,18 +17,17 @@ from numpy.typing import NDArray
 
 from redoxscope.analysis.registration import Placement
 from redoxscope.analysis.resample import resample
-from redoxscope.live.calibration import BEAM_JUMP, Absorbance, Calibration
+from redoxscope.live.calibration import Absorbance, Calibration
 from redoxscope.live.documents import RunReader
 from redoxscope.live.edge_maps import EdgeMaps, Maps
 from redoxscope.live.frames import Frame, FrameError, UnreadableFile
+from redoxscope.live.levels import Levels
 from redoxscope.live.series import Series
 
 log = logging.getLogger(__name__)
 
 _ENERGY_TOLERANCE = 0.5
 """eV between a frame's energy and the announced one."""
-_ALIKE = 300.0
-"""eV over which a sample absorbs much the same, but for an edge: from one edge to the next it need not."""
 _PATIENCE = 3
 """A frame that is missing is passed over once this many later ones are ready."""
 
@@ -65,7 +64,7 @@ class MapScan:
         """Those whose file could not be read."""
         self._samples: dict[int, Frame] = {}
         self._queue: list[int] = []
-        self._level: dict[int, float] = {}
+        self._levels = Levels(self.energies)
         self._last = -1
         self._unsettled = False
         self._maps: EdgeMaps | None = None
@@ -127,7 +126,7 @@ class MapScan:
             self._unsettled
             or self._unread
             or self._calibration.incomplete
-            or any(self._dimmed(slot) for slot in self.placed)
+            or any(self._levels.fault(slot, whole=True) for slot in self.placed)
         ):
             self._again()
         if self._maps is None:
@@ -194,24 +193,16 @@ class MapScan:
         wanted = self.run.start.get("num_flats_per_energy", 1)
         return len(self._calibration.flats_at(frame.energy)) >= (wanted if isinstance(wanted, int) else 1)
 
-    def _prepare(self, slot: int) -> Absorbance:
-        """A frame's absorbance. Raises FrameError if there is none, or if the beam was not as in the frames around."""
+    def _prepare(self, slot: int, *, whole: bool = False) -> Absorbance:
+        """A frame's absorbance. Raises FrameError if there is none, or if the beam was not as in the frames around.
+
+        `whole`: the levels of all frames are known.
+        """
         frame = self._calibration.absorbance(self._samples[slot])
-        self._level[slot] = float(np.nanmedian(frame.value))
-        if reason := self._dimmed(slot):
+        self._levels.add(slot, frame.value)
+        if reason := self._levels.fault(slot, whole=whole):
             raise FrameError(reason)
         return frame
-
-    def _dimmed(self, slot: int) -> str:
-        """In what way a frame's beam was not that of the frames around it; empty if it was."""
-        level = self._level[slot]
-        close = np.abs(self.energies - self.energies[slot]) < _ALIKE
-        others = (other for other in self._level if other != slot and close[other])
-        near = sorted(others, key=lambda other: abs(other - slot))[:6]
-        usual = float(np.median([self._level[other] for other in near])) if len(near) >= 3 else level
-        if abs(level - usual) <= BEAM_JUMP:
-            return ""
-        return f"its median absorbance is {level:.2f}, {usual:.2f} in those around it"
 
     def _place(self, slot: int, frame: Absorbance) -> Placement:
         """Where a frame lies; the first of a series makes the grid."""
@@ -245,13 +236,15 @@ class MapScan:
     def _announce(self) -> None:
         """No list of energies came with the run: those of the frames are it."""
         self.energies = np.array([self._samples[slot].energy for slot in sorted(self._samples)])
+        self._levels = Levels(self.energies)
         self._samples = {i: self._samples[slot] for i, slot in enumerate(sorted(self._samples))}
         self._queue = sorted(self._samples)
 
     def _again(self) -> None:
         """The whole scan once more, in order: place all frames, bridge the shifts that are not valid, file them."""
         self._maps = None
-        self.placed, self._level, self._unread, self.bad = {}, {}, set(), dict(self._foreign)
+        self.placed, self._unread, self.bad = {}, set(), dict(self._foreign)
+        self._levels = Levels(self.energies)
         self._calibration.renew()
         if self.series.previous is None:
             self.series.reference_energy = self.series.shape = None
@@ -263,7 +256,7 @@ class MapScan:
                 self._prepare(slot)
         for slot in sorted(self._samples):
             try:
-                placements[slot] = self._place(slot, self._prepare(slot))
+                placements[slot] = self._place(slot, self._prepare(slot, whole=True))
             except FrameError as error:
                 self._set_aside(slot, error)
         for slot, placement in _bridged(placements).items():

@@ -25,7 +25,8 @@ class Notices:
             return step(*arguments, **named)
         except Exception as error:
             log.exception(what)
-            self.fail(f"{what}: {error or type(error).__name__}")
+            text = str(error) or type(error).__name__
+            self.fail(text if text.startswith(what) else f"{what}: {text}")
             return None
 
     def fail(self, text: str) -> None:

@@ -7,9 +7,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redoxscope.live import interrupts
+from redoxscope.live.announced import check_announced
+from redoxscope.live.errors import UserError
 from redoxscope.live.keeper import Keeper
 from redoxscope.live.monitor import Monitor
 from redoxscope.live.profile import Profile, load_profile
@@ -18,6 +20,9 @@ from redoxscope.live.tiled_server import EmbeddedTiled
 from redoxscope.live.tiled_store import connect
 from redoxscope.live.transport import Receiver, make_key
 from redoxscope.live.volume.slabs import check_scheduler
+
+if TYPE_CHECKING:
+    from redoxscope.live.replay import Source
 
 
 @contextmanager
@@ -130,13 +135,14 @@ def replay(
         server = EmbeddedTiled(data)
         try:
             recording = open_source(source, tiled=server.client())
+            chosen = _fit(recording, source, chosen)
         except BaseException:
             server.close()
             raise
     else:
         recording = open_source(source)
+        chosen = _fit(recording, source, chosen)
         server = EmbeddedTiled(data, readable=_folders(source))
-    chosen = chosen or load_profile(recording.profile or "simulated")
     terminal = Terminal(total=recording.frames)
     with monitoring(data, chosen, terminal, server, source=source, scheduler=scheduler) as monitor:
         documents = renewed(recording.documents(), monitor.has_run, chosen.documents.series)
@@ -146,6 +152,23 @@ def replay(
             monitor.observer.tick()
         monitor.finish()
     return 0 if monitor.touched and not monitor.failures else 1
+
+
+def _fit(recording: "Source", source: str, profile: Profile | None) -> Profile:
+    """The profile to read a recording with. Raises UserError if none of its scans can give an edge."""
+    chosen = profile or load_profile(recording.profile or "simulated")
+    refused = None
+    for name, doc in recording.documents():
+        if name == "start":
+            try:
+                check_announced(doc, chosen)
+            except UserError as error:
+                refused = refused or error
+            else:
+                return chosen
+    if refused is not None:
+        raise UserError(f"{source}: {refused}")
+    return chosen
 
 
 def _folders(source: str) -> tuple[Path, ...]:

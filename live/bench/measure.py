@@ -133,7 +133,7 @@ def measure(stage: Stage, repetitions: int, tick: Callable[[], None] = lambda: N
         for peer in stage.peers:
             try:
                 peers.append((peer, Timing(peer.name, peer.amount), peer.difference(result, peer.run())))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 failed[peer.name] = f"{type(error).__name__}: {error}"
         del result
         tick()

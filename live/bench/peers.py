@@ -32,10 +32,10 @@ _SMOOTH = 0.02
 
 
 def imported(name: str) -> ModuleType | None:
-    """A module, or None if it cannot be had (some fail with more than an ImportError)."""
+    """A module, or None if it cannot be had (some fail with more than an ImportError, or end the program)."""
     try:
         return importlib.import_module(name)
-    except Exception:
+    except (Exception, SystemExit):
         return None
 
 

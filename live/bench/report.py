@@ -42,7 +42,30 @@ def _cells(outcome: Outcome, peer: PeerOutcome, unit: str) -> tuple[str, ...]:
 
 
 def document(outcomes: list[Outcome], sizes: Sizes, absent: dict[str, str], facts: dict[str, Any]) -> dict[str, Any]:
-    """All numbers, and what they were measured with."""
+    """All numbers, and what they were measured with: what `--json` writes.
+
+    Returns
+    -------
+    time : when, ISO 8601
+    machine : processor, cores (usable), threads (ours), system, load (of the last minute, at the start)
+    versions : by package, of ours, of what we use and of the peers that are installed
+    sizes : see `Sizes`
+    not_installed : peers that cannot be imported, and how to get them; their algorithms stand in
+    stages : a list, each with
+
+        name, unit : of the stage, and what it does per second, as "Mpixel/s"
+        amount : units that one run does
+        rate : units per second, amount over the median of `seconds`
+        seconds, processor_seconds : of each repetition; the latter of all threads of the process together
+        memory_pass : of a copy of the bytes that the stage must touch, in the same run: bytes, seconds (of each
+            repetition), bytes_per_second, and ratio, the stage's median time over the pass's
+        compared : what `difference` is of, with its unit
+        failed : peers that raised an error, and what they said; by name
+        peers : a list, each with name, stand_in (its published algorithm instead of the package), amount, rate,
+            seconds and processor_seconds as above (a peer's child processes are not in the latter), times_faster
+            (rate over the peer's), times_cheaper (the peer's processor time per unit over ours), difference (of the two
+            results), tolerance, and agrees (difference ≤ tolerance)
+    """
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "machine": facts,

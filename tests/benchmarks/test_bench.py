@@ -1,6 +1,7 @@
 """All of `redoxscope bench` on small sizes: what it writes, and that fast is right. Times are not tested."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from redoxscope.live.bench.command import bench
 from redoxscope.live.bench.inputs import EDGE, ENERGIES, Field, Sizes, spectrum
 from redoxscope.live.bench.measure import Peer, Stage, measure
-from redoxscope.live.bench.peers import HOW_TO_GET, half_jump
+from redoxscope.live.bench.peers import HOW_TO_GET, half_jump, imported, missing
 from redoxscope.live.cli import main
 
 SMALL = Sizes(
@@ -101,6 +102,29 @@ def test_a_peer_that_fails_is_told_and_left_out():
     assert outcome.failed == {"broken": "RuntimeError: too new a scipy"}
     assert [peer.peer.name for peer in outcome.peers] == ["sound"]
     assert len(outcome.peers[0].timing.seconds) == 3
+
+
+@pytest.mark.parametrize(
+    "line", ["raise OSError('no libGL')", "import sys; sys.exit(3)", "1 / 0", "import no_such_thing"]
+)
+def test_a_peer_that_cannot_be_imported_is_one_that_is_not_there(tmp_path, monkeypatch, line):
+    (tmp_path / "pyxas").mkdir()
+    (tmp_path / "pyxas" / "__init__.py").write_text(line + "\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.split(".")[0] == "pyxas"]:
+        monkeypatch.delitem(sys.modules, name)
+    assert imported("pyxas.lsq_fit") is None
+    assert missing()["pyxas"] == HOW_TO_GET["pyxas"]
+
+
+def test_a_peer_that_ends_the_program_does_not_end_the_bench():
+    def leave():
+        raise SystemExit("no licence")
+
+    peer = Peer("broken", leave, 1, lambda a, b: 0.0, 0.1)
+    outcome = measure(Stage("stage", "thing", 1, 1e4, lambda: 1.0, (peer,), "value"), 1)
+    assert outcome.failed == {"broken": "SystemExit: no licence"}
+    assert outcome.peers == ()
 
 
 def test_the_input_has_the_edge_energy_that_it_claims():
