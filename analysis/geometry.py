@@ -16,7 +16,7 @@ from redoxscope.analysis.frame_shifts import Frames, find_shifts, shifted
 from redoxscope.analysis.gauge import Alignment
 from redoxscope.analysis.mass_centre import mass_centres, silhouettes, sinusoid
 from redoxscope.analysis.rotation_axis import HalfTurns, half_turns, mirror
-from redoxscope.analysis.warp import warp
+from redoxscope.analysis.row_warp import warp
 
 Floats = NDArray[np.floating]
 _SCALES = np.linspace(0.94, 1.06, 49)
@@ -117,7 +117,8 @@ def _findings(
         out.append(
             f"the stage turned {scale:.3f} ± {scale_error:.3f} times the angle that it told: check its calibration"
         )
-    if abs(tilt) > max(_WORTH["tilt"], _SURE * tilt_error):
+    # Wrong angles make a right axis seem to lean.
+    if not out and abs(tilt) > max(_WORTH["tilt"], _SURE * tilt_error):
         out.append(
             f"the rotation axis leans by {tilt:.2f} ± {tilt_error:.2f}° against the detector's columns: "
             "turn the camera or rotate the frames"
