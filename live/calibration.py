@@ -40,6 +40,8 @@ class Calibration:
         """Of the frames that the means are for."""
         self.incomplete = False
         """Whether a dark or flat could not be read when it was wanted."""
+        self.misfits: set[str] = set()
+        """What to say of darks and flats that are not of the size of the frames that they are for."""
 
     @property
     def darks(self) -> int:
@@ -133,7 +135,10 @@ class Calibration:
             except FrameError:
                 self.incomplete = True
                 continue
-            if pixels.shape == self._shape and (frame.kind == "dark" or pixels.any()):
+            if pixels.shape != self._shape:
+                at = f" at {frame.energy:g} eV" if np.isfinite(frame.energy) else ""
+                self.misfits.add(f"{frame.kind}s{at} of run {frame.run} are {pixels.shape}, not {self._shape}")
+            elif frame.kind == "dark" or pixels.any():
                 images.append(pixels)
         if len(images) > 2 and frames[0].kind == "flat":
             levels = np.array([np.median(image) for image in images])

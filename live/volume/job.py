@@ -12,7 +12,7 @@ import shutil
 import sys
 import threading
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +128,7 @@ def _finish(
                 progress=lambda stage, fraction: say(stage=stage, fraction=fraction),
                 alignment=alignment,
             )
-            save_plan(scratch / PLAN, plan)
+            save_plan(scratch / PLAN, replace(plan, findings=(*gatherer.missing(), *plan.findings)))
         plan = load_plan(scratch / PLAN)
         for finding in plan.findings:
             say(warning=finding, finding=True)
