@@ -14,24 +14,20 @@ from redoxscope.live.series_folder import list_series
 
 from .experiments import Notes, notes
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def slices_in(data: Path) -> dict[str, np.ndarray] | None:
     for folder in list_series(data):
         if "slices" in folder.solids:
             with h5py.File(folder.path / "slices.h5") as file:
-                found = {
-                    f"{axis}_{name}": file[axis][name][()]
-                    for axis in "zyx"
-                    for name in ("edge_energy", "edge_energy_sigma", "state")
-                }
+                found = {f"{axis}_{name}": file[axis][name][()] for axis in "zyx" for name in ("edge_energy", "state")}
                 return found | {"energies": file.attrs["energies"], "z": file["z/position"][()]}
     return None
 
 
 def wait_for(monitor: Monitor, data: Path, energies: int) -> dict[str, np.ndarray]:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         monitor.poll()
         found = slices_in(data)
@@ -68,17 +64,15 @@ def test_slices_come_after_the_rising_edge_and_improve_to_the_end(shared_data: P
     monitor.finish()
     assert monitor.failures == []
     seen.append(slices_in(tmp_path))
-    medians, within = [], []
+    medians = []
     for found in seen:
         level = round(float(found["z"]))
         off = error(found["z_edge_energy"], truth["edge_energy"][level], truth["inside"][level])
-        sigma = error(found["z_edge_energy_sigma"], 0 * truth["edge_energy"][level], truth["inside"][level])
         assert np.isfinite(off).mean() > 0.8
         medians.append(np.nanmedian(off))
-        within.append(np.mean((off < 2 * sigma)[np.isfinite(off)]))
     states = [set(np.unique(found["z_state"])) for found in seen]
     assert states == [{0, 1}, {0, 1}, {0, 2}]
-    # With a short post-edge, sigma must say how little is known of the jump.
-    assert within[0] > 0.6
+    # A post-edge of four energies makes a poor baseline; one energy before the end it is a good one.
+    assert medians[0] > medians[1] > medians[2]
     assert medians[1] < 0.3
     assert medians[2] < 0.2
