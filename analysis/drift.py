@@ -28,7 +28,7 @@ from redoxscope.analysis.gauge import Alignment, fixed_gauge, turning
 from redoxscope.analysis.mass_centre import mass_centres, row_shifts, silhouettes, sinusoid
 from redoxscope.analysis.reprojection import align_angles, consistent
 from redoxscope.analysis.rotation_axis import rotation_axis
-from redoxscope.analysis.warp import warp
+from redoxscope.analysis.row_warp import warp
 
 Floats = NDArray[np.floating]
 Flags = NDArray[np.bool_]
@@ -179,7 +179,6 @@ class DriftTracker:
             raise ValueError(f"tomogram {tomogram.shape} among others of {self._shape}: they must be of one shape")
         self._shape = tomogram.shape
         frames, known = coarse_frames(tomogram, self._factor)
-        # Samples taken for spline coefficients: that blurs a little, and moves nothing.
         return (frames if scale == 1.0 else warp(frames, (0.0, 0.0), scale)), known
 
     def _centres(self, frames: Frames, known: Flags) -> Floats:

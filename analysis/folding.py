@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from redoxscope.analysis.alignment import sample_angles
 from redoxscope.analysis.row_warp import REACH, warp_rows
 from redoxscope.analysis.tomography import fill_missing
 
@@ -25,6 +24,8 @@ _BIN = 4
 _SIGNAL = 2.0
 """A component is above the noise if its variance is this many times the median one."""
 _CHUNK_BYTES = 64e6
+_MOST_ANGLES, _LEAST_ANGLES, _PIXELS = 32, 8, 2**17
+"""Angles that the spectra are learnt from, and pixels to have together; more add time, not accuracy."""
 
 
 def aligned_rows(
@@ -72,14 +73,17 @@ def seen_rows(shifts: Floats, scales: Floats, height: int) -> NDArray[np.bool_]:
     return np.asarray((low > -0.5) & (high < height - 0.5))
 
 
-def learn_basis(projections: Tomograms, shifts: Floats, scales: Floats) -> Floats:
+def learn_basis(
+    projections: Tomograms, shifts: Floats, scales: Floats, taken: NDArray[np.bool_] | None = None
+) -> Floats:
     """(K, energy) orthonormal spectra that span the aligned projections down to their noise.
 
     They are the principal components over some of the angles, binned 4 × 4 so that rare phases stand above the noise;
-    K counts those whose variance is more than twice the median one, within 6 to 10.
+    K counts those whose variance is more than twice the median one, within 6 to 10. Angles that were not `taken`
+    (energy, angle) at all energies are avoided, as far as there are others.
     """
     height = projections[0].shape[1]
-    chosen = sample_angles(projections[0].shape)
+    chosen = _some_angles(projections[0].shape, taken)
     energies = len(projections)
     product = np.zeros((energies, energies))
     for _, frames in aligned_rows(projections, slice(0, height), shifts, scales, angles=chosen):
@@ -88,6 +92,15 @@ def learn_basis(projections: Tomograms, shifts: Floats, scales: Floats) -> Float
     above = int(np.count_nonzero(variance > _SIGNAL * np.median(variance)))
     count = int(np.clip(above, min(LEAST_COMPONENTS, energies), min(MOST_COMPONENTS, energies)))
     return np.asarray(vectors[:, ::-1].T[:count])
+
+
+def _some_angles(shape: tuple[int, ...], taken: NDArray[np.bool_] | None) -> NDArray[np.intp]:
+    """Numbers of some projections of (angle, row, col), spread over all, that stand for the rest."""
+    whole = np.arange(shape[0]) if taken is None else np.flatnonzero(taken.all(axis=0))
+    if whole.size < _LEAST_ANGLES:
+        whole = np.arange(shape[0])
+    count = int(np.clip(_PIXELS // (shape[1] * shape[2]), _LEAST_ANGLES, _MOST_ANGLES))
+    return whole[np.unique(np.linspace(0, whole.size - 1, count).astype(np.intp))]
 
 
 def fold_weights(basis: Floats, seen: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Alignment:
-    """Shifts of all projections of a 3D XANES scan, to be undone by `warp.warp`."""
+    """Shifts of all projections of a 3D XANES scan, to be undone by `row_warp.warp`."""
 
     shifts: NDArray[np.float64]
     """(energy, angle, 2) px (dy, dx): what belongs at p stands at c + scale·(p - c) + shift, c the frame's centre; NaN

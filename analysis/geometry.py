@@ -16,7 +16,7 @@ from redoxscope.analysis.frame_shifts import Frames, find_shifts, shifted
 from redoxscope.analysis.gauge import Alignment
 from redoxscope.analysis.mass_centre import mass_centres, silhouettes, sinusoid
 from redoxscope.analysis.rotation_axis import HalfTurns, half_turns, mirror
-from redoxscope.analysis.warp import warp
+from redoxscope.analysis.row_warp import warp
 
 Floats = NDArray[np.floating]
 _SCALES = np.linspace(0.94, 1.06, 49)
@@ -30,6 +30,8 @@ _WORTH = {"angle": 0.004, "tilt": 0.1, "growth": 0.03}
 or (magnification) can be the changing contrast of the object, which moved it by up to 0.023 in trials."""
 _MOST_ENERGIES, _MOST_ANGLES = 12, 24
 _LIKE = 0.9
+_WHOLE = 0.97
+"""Part of its projections that an energy must have to be asked."""
 _CALM = 3.0
 """px, standard deviation of the Gaussian under which turn and magnification are compared."""
 _MOVED = 4.0
@@ -83,7 +85,9 @@ def geometry_check(
         raise ValueError(f"alignment of {alignment.shifts.shape[:2]} (energy, angle) for {len(projections)} energies "
                          f"and {theta.size} angles: give those that were aligned")  # fmt: skip
     factors = np.ones(len(projections)) if scales is None else np.asarray(scales, dtype=np.float64)
-    used = np.flatnonzero(np.isfinite(alignment.shifts).all(axis=(1, 2)))
+    there = np.mean(alignment.quality > 0, axis=1)
+    # An energy that was cut short would say that the object is another at the angles that it lacks.
+    used = np.flatnonzero(np.isfinite(alignment.shifts).all(axis=(1, 2)) & (there >= min(_WHOLE, there.max())))
     picks = used[np.unique(np.linspace(0, used.size - 1, min(_MOST_ENERGIES, used.size)).astype(int))]
     coarse = bin_factor(projections[0].shape)
     aligned = {}
@@ -92,7 +96,7 @@ def geometry_check(
         frames = frames if factors[i] == 1.0 else warp(frames, (0.0, 0.0), factors[i])
         aligned[i] = shifted(frames, _unturned(alignment, i) / (coarse * factors[i]))
     mean = np.asarray(np.mean(list(aligned.values()), axis=0, dtype=np.float32))
-    known = (alignment.quality[picks] > 0).any(axis=0)
+    known = (alignment.quality[picks] > 0).all(axis=0)
     mean, theta = mean[known], theta[known]
 
     scale, scale_error = _angle_scale(mean, theta)
@@ -117,7 +121,8 @@ def _findings(
         out.append(
             f"the stage turned {scale:.3f} ± {scale_error:.3f} times the angle that it told: check its calibration"
         )
-    if abs(tilt) > max(_WORTH["tilt"], _SURE * tilt_error):
+    # Wrong angles make a right axis seem to lean.
+    if not out and abs(tilt) > max(_WORTH["tilt"], _SURE * tilt_error):
         out.append(
             f"the rotation axis leans by {tilt:.2f} ± {tilt_error:.2f}° against the detector's columns: "
             "turn the camera or rotate the frames"

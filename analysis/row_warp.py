@@ -1,4 +1,4 @@
-"""Some rows of frames as they would be without drift, jitter and magnification, in one interpolation.
+"""Frames, or some rows of them, as they would be without drift, jitter and magnification, in one interpolation.
 
 The kernel is the one of `resample`, Keys' cubic convolution: on the recorded 3D scan with known truth a cubic spline
 gives edge energies no nearer to it (0.110 against 0.109 eV) at seven times the cost.
@@ -6,12 +6,24 @@ gives edge energies no nearer to it (0.110 against 0.109 eV) at seven times the 
 
 import numpy as np
 from numba import njit, prange
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.floating]
 
 REACH = 3
 """Rows beyond those wanted that the interpolation needs at most."""
+
+
+def warp(frames: Floats, shift: ArrayLike, scale: float = 1.0) -> NDArray[np.float32]:
+    """Whole frames (n, row, col) without NaN: out(p) = frame(c + scale·(p - c) + shift), c the frame's centre.
+
+    `shift` is (2,) px (dy, dx) for all frames, or (n, 2) for each; the border is repeated outwards.
+    """
+    given = np.ascontiguousarray(frames, dtype=np.float32)
+    out = np.empty_like(given)
+    shifts = np.broadcast_to(np.asarray(shift, dtype=np.float64), (len(given), 2))
+    warp_rows(given, 0, given.shape[1], 0, shifts, scale, out)
+    return out
 
 
 def warp_rows(

@@ -22,6 +22,8 @@ from redoxscope.analysis.slice_transform import SliceTransform, padded_length
 from redoxscope.analysis.stripes import remove_stripes
 
 Floats = NDArray[np.floating]
+Solver = Callable[[Floats], NDArray[np.float32]]
+"""(angle, row, col) → (row, N, N)"""
 
 
 class Plan:
@@ -120,28 +122,53 @@ def reconstruct(
     """
     if projections.ndim < 3:
         raise ValueError(f"projections {projections.shape}: (..., angle, row, col) is needed")
-    if method not in METHODS:
-        raise ValueError(f"no method {method!r}: one of {', '.join(METHODS)}")
-    if truncated and method != "fbp":
-        raise ValueError(f"{method} takes the object to be within the view: reconstruct a truncated one by fbp")
     count, rows, width = projections.shape[-3:]
     theta = checked_angles(angles, count)
-    solve: Callable[[Floats], NDArray[np.float32]]
-    if method == "fbp":
-        plan = Plan(
-            theta, width, axis_offset, size=size, filter_name=filter_name, truncated=truncated, backend=backend,
-            accuracy=accuracy, threads=threads,
-        )  # fmt: skip
-        solve = plan.reconstruct
-    else:
-        projector = Projector(theta, width, axis_offset, size=size, threads=threads)
-        solve = partial(sirt if method == "sirt" else total_variation, projector)
+    solve = solver(
+        theta, width, axis_offset, size=size, filter_name=filter_name, method=method, stripes=stripes,
+        truncated=truncated, backend=backend, accuracy=accuracy, threads=threads,
+    )  # fmt: skip
     n = size or width
     volumes = np.empty((*projections.shape[:-3], rows, n, n), dtype=np.float32)
     flat = volumes.reshape(-1, rows, n, n)
     for i, one in enumerate(projections.reshape(-1, count, rows, width)):
-        flat[i] = solve(remove_stripes(fill_missing(one), stripes))
+        flat[i] = solve(one)
     return volumes
+
+
+def solver(
+    angles: ArrayLike,
+    width: int,
+    axis_offset: float = 0.0,
+    *,
+    size: int | None = None,
+    filter_name: str = "ramp",
+    method: str = "fbp",
+    stripes: str = "none",
+    truncated: bool = False,
+    backend: str = "gridding",
+    accuracy: float = 1e-4,
+    threads: int = 1,
+) -> Solver:
+    """What turns projections (angle, row, `width`) into slices (row, N, N), with one geometry, as often as wanted.
+
+    Parameters and errors are those of `reconstruct`.
+    """
+    if method not in METHODS:
+        raise ValueError(f"no method {method!r}: one of {', '.join(METHODS)}")
+    if truncated and method != "fbp":
+        raise ValueError(f"{method} takes the object to be within the view: reconstruct a truncated one by fbp")
+    solve: Solver
+    if method == "fbp":
+        plan = Plan(
+            angles, width, axis_offset, size=size, filter_name=filter_name, truncated=truncated, backend=backend,
+            accuracy=accuracy, threads=threads,
+        )  # fmt: skip
+        solve = plan.reconstruct
+    else:
+        projector = Projector(angles, width, axis_offset, size=size, threads=threads)
+        solve = partial(sirt if method == "sirt" else total_variation, projector)
+    return lambda projections: solve(remove_stripes(fill_missing(projections), stripes))
 
 
 def _extend_edges(pairs: NDArray[np.complex64], width: int) -> None:

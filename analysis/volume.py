@@ -24,11 +24,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from redoxscope.analysis.folding import Tomograms
 from redoxscope.analysis.gauge import Alignment
+from redoxscope.analysis.recipe import Recipe
 from redoxscope.analysis.volume_plan import (
     EdgePlan,
     Progress,
     VolumePlan,
     folded_rows,
+    noisy_slices_of,
     plan_volume,
     slices_of,
     visible_voxels,
@@ -75,6 +77,10 @@ class EdgeVolume:
     """Where every projection stood, and the rotation axis."""
     strange_rows: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     """(z,) whose spectra the basis did not describe: there each energy was reconstructed; empty if none were."""
+    recipe: Recipe = field(default_factory=Recipe)
+    """How it was reconstructed."""
+    findings: tuple[str, ...] = ()
+    """What a person should know of the scan: a sentence each."""
 
 
 def edge_volume(
@@ -84,7 +90,7 @@ def edge_volume(
     edge: Edge,
     *,
     scales: ArrayLike | None = None,
-    filter_name: str = "hann",
+    recipe: Recipe | None = None,
     subspace: bool = True,
     threads: int = 1,
     progress: Progress | None = None,
@@ -99,7 +105,7 @@ def edge_volume(
     angles : (angle,) degrees, the same for all energies
     edge : windows; its thresholds are for projections, here the jump's threshold is found from the volume
     scales : (energy,) magnification relative to the first energy
-    filter_name : of the reconstruction; "hann" halves the error of "ramp" at ordinary counts
+    recipe : how slices are reconstructed; by default filtered backprojection with the filter "hann"
     subspace : fold the energies into a few spectra first; False reconstructs each energy
     threads : of the reconstruction, see `reconstruct`
     progress : called with a stage's name and the fraction of it that is done
@@ -111,7 +117,7 @@ def edge_volume(
     """
     tell = progress or (lambda stage, fraction: None)
     plan = plan_volume(
-        projections, energies, angles, [edge], scales=scales, filter_name=filter_name, subspace=subspace, progress=tell
+        projections, energies, angles, [edge], scales=scales, recipe=recipe, subspace=subspace, progress=tell
     )
     slabs = []
     parts = slab_rows(plan, projections[0].shape)
@@ -133,6 +139,8 @@ def edge_volume(
         len(main.basis),
         plan.alignment,
         strange,
+        plan.recipe,
+        plan.findings,
     )
 
 
@@ -179,9 +187,11 @@ def _evaluate_unfolded(
     visible: NDArray[np.bool_],
     threads: int,
 ) -> EdgeSlab:
-    slices = slices_of(folded_rows(projections, plan, edge, rows)[0], plan, threads)
+    folded = folded_rows(projections, plan, edge, rows)[0]
+    slices = slices_of(folded, plan, threads)
     energies = plan.energies[edge.used]
     jump = VoxelEstimator(energies, edge.edge, edge.basis).jumps(slices)
-    covariance = empty_covariance(slices, jump > edge.threshold, visible)
+    noisy = slices if plan.recipe.method != "tv" else noisy_slices_of(folded, plan, threads)
+    covariance = empty_covariance(noisy, jump > edge.threshold, visible)
     estimator = VoxelEstimator(energies, edge.edge, edge.basis, covariance)
     return EdgeSlab(*estimator.evaluate(slices, edge.threshold, visible), True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from redoxscope.analysis.drift import DriftTracker
+from redoxscope.analysis.alignment import align_projections
+from redoxscope.analysis.findings import findings_of, reaches_beyond
 from redoxscope.analysis.folding import (
     MOST_COMPONENTS,
     Tomograms,
@@ -19,7 +20,7 @@ from redoxscope.analysis.folding import (
     strangeness,
 )
 from redoxscope.analysis.gauge import Alignment
-from redoxscope.analysis.tomography import reconstruct
+from redoxscope.analysis.recipe import Recipe, reconstruct_all
 from redoxscope.analysis.voxels import VoxelEstimator, survey
 from redoxscope.analysis.xanes import Edge
 
@@ -62,9 +63,11 @@ class VolumePlan:
     """where every projection stands, and the rotation axis"""
     scales: NDArray[np.float64]
     """(energy,) magnification relative to that energy which the alignment is relative to"""
-    filter_name: str
-    edges: tuple[EdgePlan, ...]
+    recipe: Recipe
+    edges: tuple[EdgePlan, ...] = ()
     """The main one first."""
+    findings: tuple[str, ...] = ()
+    """What a person should know of the scan: a sentence each."""
 
 
 def plan_volume(
@@ -74,7 +77,7 @@ def plan_volume(
     edges: Sequence[Edge],
     *,
     scales: ArrayLike | None = None,
-    filter_name: str = "hann",
+    recipe: Recipe | None = None,
     subspace: bool = True,
     progress: Progress | None = None,
     alignment: Alignment | None = None,
@@ -82,7 +85,8 @@ def plan_volume(
     """Find what concerns all projections; parameters and errors as of `edge_volume`, for several edges, main one first.
 
     An edge after the first whose windows are not covered is left out. An alignment that was found while the scan went
-    on is taken as it is.
+    on is taken as it is. An object that reaches beyond the view is reconstructed as a truncated one, by filtered
+    backprojection; that is among the findings, as is what `findings_of` has to say.
     """
     tell = progress or (lambda stage, fraction: None)
     every = np.asarray(energies, dtype=np.float64)
@@ -93,13 +97,16 @@ def plan_volume(
     edges[0].check(every[used])
     factors = np.ones(every.size) if scales is None else np.asarray(scales, dtype=np.float64)
     if alignment is None:
-        tracker = DriftTracker(theta)
-        for number, (tomogram, scale) in enumerate(zip(projections, factors, strict=True)):
-            tracker.place(np.asarray(tomogram), float(scale))
-            tell("align", number / every.size)
-        alignment = tracker.finish(projections)
+        alignment = align_projections(
+            projections, theta, scales=factors, progress=lambda fraction: tell("align", fraction)
+        )
     tell("align", 1.0)
-    plan = VolumePlan(every, theta, alignment, factors, filter_name, ())
+    recipe = recipe or Recipe()
+    truncated = reaches_beyond(projections, used)
+    if truncated is not None:
+        recipe = replace(recipe, truncated=True, method="fbp")
+    told = findings_of(projections, every, theta, alignment, factors)
+    plan = VolumePlan(every, theta, alignment, factors, recipe, findings=(*((truncated,) if truncated else ()), *told))
     chosen = _covered(edges, every[used])
     found = []
     for edge in chosen:
@@ -128,15 +135,16 @@ def _plan_edge(
     given = [projections[i] for i in used]
     basis: NDArray[np.float64] = np.eye(used.size)
     if subspace and used.size > MOST_COMPONENTS:
-        basis = learn_basis(given, plan.alignment.shifts[used], plan.scales[used]).astype(np.float64)
+        taken = plan.alignment.quality[used] > 0
+        basis = learn_basis(given, plan.alignment.shifts[used], plan.scales[used], taken).astype(np.float64)
     found = EdgePlan(edge, used, basis)
     rows = given[0].shape[1]
     # Each energy of many rows would fill the memory; their noise does not differ.
     blocks = _blocks(rows, _SCOUT_ROWS if found.folds else 1)
-    scouts = np.concatenate([slices_of(folded_rows(projections, plan, found, b)[0], plan, 1) for b in blocks], axis=1)
+    folded = np.concatenate([folded_rows(projections, plan, found, b)[0] for b in blocks], axis=2)
     visible = np.concatenate([visible_voxels(plan, found, given[0].shape, b) for b in blocks])
     estimator = VoxelEstimator(plan.energies[used], edge, basis)
-    threshold, covariance = survey(scouts, estimator, visible)
+    threshold, covariance = survey(noisy_slices_of(folded, plan, 1), estimator, visible)
     return replace(found, threshold=threshold, covariance=covariance)
 
 
@@ -155,21 +163,36 @@ def folded_rows(
     given = [projections[i] for i in edge.used]
     shifts, scales = plan.alignment.shifts[edge.used], plan.scales[edge.used]
     angles, height, width = given[0].shape
-    weights = fold_weights(edge.basis, seen_rows(shifts, scales, height)[rows])
+    seen = seen_rows(shifts, scales, height)[rows]
+    taken = plan.alignment.quality[edge.used] > 0
+    weights = fold_weights(edge.basis, seen)
     out = np.empty((len(edge.basis), angles, rows.stop - rows.start, width), dtype=np.float32)
     residual = np.zeros((edge.used.size, edge.used.size))
     for part, frames in aligned_rows(given, rows, shifts, scales):
         out[:, part] = fold(frames, weights)
-        if edge.folds:
-            residual += strangeness(frames, edge.basis)
+        whole = taken[:, part].all(axis=0)
+        for angle in np.flatnonzero(~whole) if edge.folds else ():
+            # The others tell what an energy lacks at this angle; only if they do not, its neighbours in angle do.
+            others = fold_weights(edge.basis, seen & taken[:, part][:, angle])
+            if _rows_known(others)[_rows_known(weights)].all():
+                out[:, part][:, angle] = fold(frames[:, angle : angle + 1], others)[:, 0]
+        if edge.folds and whole.any():
+            residual += strangeness(frames if whole.all() else frames[:, whole], edge.basis)
     return out, edge.folds and is_strange(residual, len(edge.basis))
 
 
 def slices_of(coefficients: NDArray[np.float32], plan: VolumePlan, threads: int) -> NDArray[np.float32]:
     """(K, row, y, x) slices of folded projections (K, angle, row, col)."""
-    return reconstruct(
-        coefficients, plan.angles, plan.alignment.axis_offset, filter_name=plan.filter_name, threads=threads
-    )
+    return reconstruct_all(coefficients, plan.angles, plan.alignment.axis_offset, plan.recipe, threads)
+
+
+def noisy_slices_of(coefficients: NDArray[np.float32], plan: VolumePlan, threads: int) -> NDArray[np.float32]:
+    """The same, for the noise to be seen in: total variation leaves none where nothing is, though its voxels err.
+
+    The noise of filtered backprojection stands for it, which is an upper bound.
+    """
+    recipe = replace(plan.recipe, method="fbp") if plan.recipe.method == "tv" else plan.recipe
+    return reconstruct_all(coefficients, plan.angles, plan.alignment.axis_offset, recipe, threads)
 
 
 def visible_voxels(plan: VolumePlan, edge: EdgePlan, shape: tuple[int, ...], rows: slice) -> NDArray[np.bool_]:
@@ -180,5 +203,9 @@ def visible_voxels(plan: VolumePlan, edge: EdgePlan, shape: tuple[int, ...], row
     weights = fold_weights(
         edge.basis, seen_rows(plan.alignment.shifts[edge.used], plan.scales[edge.used], height)[rows]
     )
-    known = np.abs(weights).max(axis=(1, 2)) > 0
-    return np.asarray(known[:, None, None] & circle)
+    return np.asarray(_rows_known(weights)[:, None, None] & circle)
+
+
+def _rows_known(weights: Floats) -> NDArray[np.bool_]:
+    """(row,) which rows the weights (row, K, energy) say something of."""
+    return np.asarray(np.abs(weights).max(axis=(1, 2)) > 0)

@@ -40,6 +40,8 @@ class Calibration:
         """Of the frames that the means are for."""
         self.incomplete = False
         """Whether a dark or flat could not be read when it was wanted."""
+        self.misfits: set[str] = set()
+        """What to say of darks and flats that are not of the size of the frames that they are for."""
 
     @property
     def darks(self) -> int:
@@ -148,7 +150,10 @@ class Calibration:
             if full is not None:
                 pixels[full] = np.nan
             known = np.isfinite(pixels) if frame.kind == "dark" else pixels > 0
-            if pixels.shape == self._shape and known.mean() >= _LEAST_LIT:
+            if pixels.shape != self._shape:
+                at = f" at {frame.energy:g} eV" if np.isfinite(frame.energy) else ""
+                self.misfits.add(f"{frame.kind}s{at} of run {frame.run} are {pixels.shape}, not {self._shape}")
+            elif known.mean() >= _LEAST_LIT:
                 images.append(pixels)
         if len(images) > 2 and frames[0].kind == "flat":
             levels = np.array([np.nanmedian(image) for image in images])

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from redoxscope.analysis.front import FrontWindow
+from redoxscope.analysis.recipe import Recipe
 from redoxscope.analysis.xanes import Edge
 from redoxscope.live.errors import UserError
 
@@ -143,6 +145,33 @@ class OtherEdge(EdgeTable):
         return self
 
 
+class Tomography(_Table):
+    """How slices are reconstructed; see `analysis.recipe.Recipe`."""
+
+    filter: Literal["ramp", "shepp-logan", "cosine", "hamming", "hann"] = "hann"
+    """Of filtered backprojection, from sharp to smooth."""
+    method: Literal["fbp", "sirt", "tv"] = "fbp"
+    """Filtered backprojection; for few angles or a missing wedge one of the others, at hundreds of times the work."""
+    stripes: Literal["none", "sorting", "filtering", "large", "all"] = "none"
+    """How rings are taken out, by the package algotom."""
+    backend: Literal["gridding", "finufft"] = "gridding"
+    """Of filtered backprojection: our own kernels, or the package that they are tested against."""
+
+    @model_validator(mode="after")
+    def _sensible(self) -> "Tomography":
+        if self.method != "fbp":
+            for name in {"filter", "backend"} & self.model_fields_set:
+                if getattr(self, name) != Tomography.model_fields[name].default:
+                    raise ValueError(f'{name} is of method = "fbp" only: leave it out, or choose that method')
+        if self.stripes != "none" and find_spec("algotom") is None:
+            raise ValueError("stripes are taken out by algotom: pip install 'redoxscope[tomo]', or set it to \"none\"")
+        return self
+
+    def recipe(self) -> Recipe:
+        """As the analysis wants it."""
+        return Recipe(self.filter, self.method, self.stripes, self.backend)
+
+
 class Front(_Table):
     """Which edge energies are the reaction front, eV."""
 
@@ -174,6 +203,7 @@ class Profile(_Table):
     """The one that front, histogram and 3D analysis are of."""
     other_edges: tuple[OtherEdge, ...] = ()
     """Edges that are scanned in the same sweep: each has maps of its own."""
+    tomography: Tomography = Tomography()
     front: Front = Front()
     histogram: Steps = Steps(low=8335.0, high=8347.0, step=0.1)
     """Bins of the edge-energy histogram, eV."""

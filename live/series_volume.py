@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import h5py
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from redoxscope.analysis.volume import EdgeVolume
 from redoxscope.live.atomic import need_room
-from redoxscope.live.nexus import CURVES, LIBVER, MAPS, Quantity, describe, new_file, open_read, put, set_data
+from redoxscope.live.nexus import CURVES, LIBVER, MAPS, Quantity, describe, new_file, open_read, put, put_text, set_data
 
 UNFINISHED = "unfinished"
 """Attribute of a volume that is being made."""
@@ -36,6 +37,7 @@ def write_volume(
         _put_volume(path, file, volume)
         for name, value, quantity in _facts(volume, voxel_size):
             put(file, name, value, quantity)
+        _put_recipe(file, volume)
         file.attrs.create("raw_uids", list(raw_uids), shape=(len(raw_uids),), dtype=h5py.string_dtype())
         for name, other in (others or {}).items():
             group = file.require_group("edges").create_group(safe_edge(name))
@@ -80,6 +82,13 @@ def _put_volume(path: Path, group: h5py.Group, volume: EdgeVolume) -> None:
     strange = volume.strange_rows if volume.strange_rows.size else np.zeros(len(volume.edge_energy))
     put(group, "unfolded", strange, Quantity("u1", "1", "1 where each energy was reconstructed, by row"))
     set_data(group, "edge_energy", (".", ".", "."), ("edge_energy_sigma", "edge_jump"))
+
+
+def _put_recipe(file: h5py.File, volume: EdgeVolume) -> None:
+    """How it was reconstructed, and what a person should know of the scan."""
+    for name, value in asdict(volume.recipe).items():
+        file.attrs[name] = value
+    put_text(file, "findings", volume.findings)
 
 
 def _facts(volume: EdgeVolume, voxel_size: float | None) -> list[tuple[str, ArrayLike, Quantity]]:

@@ -101,7 +101,7 @@ class Terminal(Observer):
 
     def volume_progress(self, scan: VolumeScan, fact: dict[str, Any]) -> None:
         if "warning" in fact:
-            self.note(f"  set aside: {fact['warning']}")
+            self.note(f"  {'look at this' if fact.get('finding') else 'set aside'}: {fact['warning']}")
             return
         stage = str(fact.get("stage", ""))
         self._progress.update(

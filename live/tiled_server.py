@@ -223,9 +223,9 @@ def _watch(parent: int, ready: threading.Event, gone: threading.Event) -> None:
 def _serve(folder: Path, roots: list[str]) -> Any:
     from tiled.server import SimpleTiledServer
 
-    from redoxscope.live.tiled_virtual import read_virtual_datasets_in_parts
+    from redoxscope.live.tiled_virtual import read_datasets_in_parts
 
-    read_virtual_datasets_in_parts()
+    read_datasets_in_parts()
     key = _key(folder)
     for attempt in range(_STARTS):
         try:

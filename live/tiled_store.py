@@ -36,6 +36,8 @@ _PARTS = {
     "provenance": ("series.h5", "/entry/provenance"),
     "current": ("current.h5", "/"),
 }
+_REPLACED = ("volume", "slices")
+"""Files that are replaced by others with other attributes."""
 _HDF5 = "application/x-hdf5"
 
 
@@ -87,6 +89,8 @@ def register_series(client: Any, folder_path: Path, name: str, facts: Mapping[st
             attributes = _attributes(folder / file, group)
             if attributes is not None and part not in there:
                 _register(run, part, folder / file, group, attributes)
+            elif attributes is not None and part in _REPLACED and _text(run[part].metadata) != _text(attributes):
+                run[part].replace_metadata(attributes, drop_revision=True)
             elif attributes is None and part in there and not (folder / file).exists():
                 run[part].delete()
 

@@ -1,4 +1,9 @@
-"""Virtual HDF5 datasets in parts: Tiled takes them for a single chunk, and would read a whole night for one frame."""
+"""HDF5 datasets without chunks of their own, in parts.
+
+Tiled takes a virtual one for a single chunk, and would read a whole night for one frame. Contiguous ones are parted in
+the same way: a volume in the making is virtual, the finished one contiguous, and a client that holds the node of the
+first goes on asking for its parts.
+"""
 
 from math import prod
 from typing import Any
@@ -26,8 +31,8 @@ def rows_per_part(shape: tuple[int, ...], itemsize: int) -> int:
     return max(1, min(shape[0], PART // max(1, prod(shape[1:]) * itemsize)))
 
 
-def read_virtual_datasets_in_parts() -> None:
-    """Make Tiled's HDF5 adapter read virtual datasets so, in this process."""
+def read_datasets_in_parts() -> None:
+    """Make Tiled's HDF5 adapter read such datasets so, in this process."""
     import dask.array
     from tiled.adapters.hdf5 import HDF5ArrayAdapter, h5open
 
@@ -37,7 +42,7 @@ def read_virtual_datasets_in_parts() -> None:
     def load(*paths: Any, dataset: str | None = None, **options: Any) -> Any:
         if len(paths) == 1 and dataset:
             with h5open(paths[0], dataset, **options) as data:
-                plain = not data.is_virtual or not data.size
+                plain = data.chunks is not None or not data.size or not data.ndim
                 shape, dtype = data.shape, data.dtype
             if not plain:
                 rows = _Rows(paths[0], dataset, options, shape, dtype)

@@ -46,6 +46,8 @@ def _volume(plan: VolumePlan, slabs: Sequence[Path], scratch: Path, number: int)
         len(edge.basis),
         plan.alignment,
         np.concatenate(strange),
+        plan.recipe,
+        plan.findings,
     )
 
 

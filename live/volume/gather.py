@@ -3,6 +3,10 @@
 An energy is taken when its run has ended, or when the next one has begun and its flats are there. Whatever came too
 late for that (flats at the end, a file that could not be read yet, angles that the first energy did not have) is
 settled at the end: the result does not depend on how the documents came.
+
+Angles may come in any order; the grid is that of all energies together. Projections of one angle are averaged; without
+an angle they are counted as bad. An energy that lacks angles keeps them empty: `volume_plan` takes from the other
+energies what it would have shown. Flats of another size than the frames are told, those of the nearest energy serve.
 """
 
 import time
@@ -106,6 +110,9 @@ class Gatherer:
             # Projections of one angle are averaged.
             taken[slot] += 1
             out[slot] = image if taken[slot] == 1 else out[slot] + (image - out[slot]) / taken[slot]
+        for run in {frame.run for frame in frames}:
+            for text in sorted(self._calibrations[run].misfits):
+                self._warn(f"{text}: those of the nearest energy that fit are taken")
         if out is None:
             return False
         first = self.files.energies[:1]
@@ -146,6 +153,12 @@ class Gatherer:
         self._frame_files.close()
         if not self.files.made:
             raise UserError("no projection of the 3D scan can be read; see the log for the files")
+
+    def missing(self) -> list[str]:
+        """What to say of energies that were announced and of which there is nothing."""
+        gone = [e for e in sorted(self.announced) if all(abs(e - there) > SAME_ENERGY for there in self.files.made)]
+        listed = ", ".join(f"{e:g}" for e in gone[:5]) + (f" and {len(gone) - 5} more" if len(gone) > 5 else "")
+        return [f"no projection at {listed} eV can be used: the volume is made of the other energies"] if gone else []
 
     def counts(self) -> dict[str, int]:
         """Projections expected, lost on the way, and bad."""

@@ -12,7 +12,7 @@ import shutil
 import sys
 import threading
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,12 +123,15 @@ def _finish(
                 files.angles,
                 [table.edge() for table in profile.edges],
                 scales=scales,
+                recipe=profile.tomography.recipe(),
                 subspace=profile.edge.subspace,
                 progress=lambda stage, fraction: say(stage=stage, fraction=fraction),
                 alignment=alignment,
             )
-            save_plan(scratch / PLAN, plan)
+            save_plan(scratch / PLAN, replace(plan, findings=(*gatherer.missing(), *plan.findings)))
         plan = load_plan(scratch / PLAN)
+        for finding in plan.findings:
+            say(warning=finding, finding=True)
         shape = files.all()[0].shape
         rows = [part.stop - part.start for part in slab_rows(plan, shape)]
         slabs = [slab_path(scratch, number) for number in range(len(rows))]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from redoxscope.analysis.gauge import Alignment
+from redoxscope.analysis.recipe import Recipe
 from redoxscope.analysis.volume_plan import EdgePlan, VolumePlan
 from redoxscope.analysis.xanes import Edge
 from redoxscope.live.atomic import replacing
@@ -20,8 +21,8 @@ def save_plan(path: Path, plan: VolumePlan) -> None:
     """Write a plan: numbers and text only."""
     arrays = {name: getattr(plan, name) for name in _ARRAYS}
     arrays |= {name: getattr(plan.alignment, name) for name in _ALIGNMENT}
-    facts = {name: getattr(plan.alignment, name) for name in ("axis_offset", "axis_quality")}
-    facts["filter_name"] = plan.filter_name
+    facts: dict[str, Any] = {name: getattr(plan.alignment, name) for name in ("axis_offset", "axis_quality")}
+    facts |= {"recipe": asdict(plan.recipe), "findings": plan.findings}
     edges = []
     for i, edge in enumerate(plan.edges):
         arrays |= {f"used_{i}": edge.used, f"basis_{i}": edge.basis, f"covariance_{i}": edge.covariance}
@@ -44,11 +45,10 @@ def load_plan(path: Path) -> VolumePlan:
             )
             for i, known in enumerate(facts.pop("edges"))
         )
-        filter_name = facts.pop("filter_name")
+        recipe, findings = Recipe(**facts.pop("recipe")), tuple(facts.pop("findings"))
         alignment = Alignment(**{name: file[name] for name in _ALIGNMENT}, **facts)
-        return VolumePlan(
-            **{name: file[name] for name in _ARRAYS}, alignment=alignment, filter_name=filter_name, edges=edges
-        )
+        arrays = {name: file[name] for name in _ARRAYS}
+        return VolumePlan(**arrays, alignment=alignment, recipe=recipe, edges=edges, findings=findings)
 
 
 def _edge(known: dict[str, Any]) -> Edge:

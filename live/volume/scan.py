@@ -1,4 +1,8 @@
-"""Which runs are one 3D scan, and when it is complete."""
+"""Which runs are one 3D scan, and when it is complete.
+
+One run with all energies is complete with its stop, whatever it announced and did not bring. Of a run per energy, each
+energy that was announced is waited for, as one that was aborted is taken again; the end of the monitor ends that.
+"""
 
 from pathlib import Path
 
@@ -18,6 +22,8 @@ class VolumeScan:
         self.frames = 0
         self.cut_short = False
         """Whether a run that holds many energies was aborted: no other run will bring the rest."""
+        self._whole = False
+        """Whether a run that holds many energies has ended well."""
         self._wanted: list[float] = []
         self._done: set[float] = set()
         self._open: dict[str, set[float]] = {}
@@ -34,9 +40,9 @@ class VolumeScan:
 
     @property
     def complete(self) -> bool:
-        """Whether no run is open and every energy that was announced is there."""
+        """Whether no run is open and nothing more is to come."""
         missing = [e for e in self._wanted if not any(abs(e - d) < SAME_ENERGY for d in self._done)]
-        return bool(self._done) and not self._open and not missing
+        return bool(self._done) and not self._open and (self._whole or not missing)
 
     def start(self, run: RunReader, journal: Path) -> None:
         """A run of the scan begins."""
@@ -55,5 +61,6 @@ class VolumeScan:
         energies = self._open.pop(run.uid, set())
         aborted = run.stop is not None and run.stop.get("exit_status", "success") != "success"
         self.cut_short = aborted and len(energies) > 1
+        self._whole = not aborted and len(energies) > 1
         if not aborted or self.cut_short:
             self._done |= energies

@@ -15,7 +15,7 @@ from redoxscope.analysis.cross_sections import slices
 from redoxscope.analysis.drift import DriftTracker
 from redoxscope.analysis.edge_map import PROVISIONAL, EdgeMap, Map
 from redoxscope.analysis.gauge import Alignment
-from redoxscope.analysis.row_warp import warp_rows
+from redoxscope.analysis.row_warp import warp
 from redoxscope.analysis.tomography import fill_missing
 from redoxscope.analysis.volume import EdgeVolume
 from redoxscope.live.profile import Profile
@@ -23,7 +23,6 @@ from redoxscope.live.series_folder import SeriesFolder
 from redoxscope.live.slice_file import Slice
 from redoxscope.live.volume.gather import Gatherer
 
-FILTER = "hann"
 _BETWEEN = 1e-3
 """eV: so far from round numbers are the energies that stand for those not announced."""
 _EMPTY = 0.2
@@ -63,7 +62,7 @@ class LiveSlices:
         angles = self._gatherer.files.angles
         if self.tracker is None or self.tracker.angles.shape != angles.shape:
             self.tracker, self.order, self._scales, self._planes = DriftTracker(angles), [], [], {}
-        projections = fill_missing(np.asarray(self._gatherer.files[energy]))
+        projections = np.asarray(self._gatherer.files[energy])
         first = self.order[0] if self.order else energy
         scale = self._profile.magnification(energy, first, tomogram=True)
         placed = self.tracker.place(projections, scale)
@@ -71,11 +70,9 @@ class LiveSlices:
         self._scales.append(scale)
         if not np.isfinite(placed.shifts).all():
             return False
-        height = projections.shape[1]
-        still = np.empty_like(projections)
         # Placed frames have the axis in the middle.
-        warp_rows(projections, 0, height, 0, placed.shifts, scale, still)
-        self._planes[energy] = list(slices(still, angles, filter_name=FILTER))
+        still = warp(fill_missing(projections), placed.shifts, scale)
+        self._planes[energy] = list(slices(still, angles, filter_name=self._profile.tomography.filter))
         found = self._map()
         if found is None or not (found.state >= PROVISIONAL).any():
             return False

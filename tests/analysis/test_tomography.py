@@ -5,10 +5,10 @@ import pytest
 from scipy import ndimage
 from skimage.transform import iradon
 
-from redoxscope.analysis.alignment import align_energies, spline_coefficients, warp
 from redoxscope.analysis.angles import angle_weights
 from redoxscope.analysis.filtering import FILTERS
 from redoxscope.analysis.rotation_axis import rotation_axis
+from redoxscope.analysis.row_warp import warp
 from redoxscope.analysis.tomography import fill_missing, reconstruct
 
 WIDTH = 64
@@ -147,53 +147,9 @@ def test_a_warp_undoes_shift_and_magnification():
     angles = np.arange(0, 180, 30.0)
     still = ndimage.gaussian_filter(balls(angles), (0, 1.5, 1.5))
     moved = ndimage.gaussian_filter(balls(angles, shift=(1.3, -2.6)), (0, 1.5, 1.5))
-    back = warp(spline_coefficients(moved), np.array([1.3, -2.6]))
+    back = warp(moved, np.array([1.3, -2.6]))
     assert np.abs(back - still)[:, 5:-5, 5:-5].max() < 0.02 * still.max()
     small, large = np.array([[0.0, 0.0]]), 1.02
     y, x = np.meshgrid(np.arange(40) - 19.5, np.arange(64) - 31.5, indexing="ij")
     spot = lambda scale: np.exp(-((y / scale - 8) ** 2 + (x / scale + 20) ** 2) / 20)[None].astype(np.float32)  # noqa: E731
-    assert np.abs(warp(spline_coefficients(spot(large)), small[0], large) - spot(1.0)).max() < 0.01
-
-
-@pytest.mark.parametrize("magnified", [False, True])
-def test_planted_drifts_are_found_though_the_contrast_changes(magnified):
-    rng = np.random.default_rng(3)
-    angles = np.arange(0, 180, 6.0)
-    n = 9
-    drift = np.cumsum(rng.normal(0, 0.6, (n, 2)), axis=0)
-    drift -= drift[0]
-    scales = 1 + 0.002 * np.arange(n) if magnified else np.ones(n)
-    stack = []
-    for i in range(n):
-        # The three balls brighten at different energies: total, ratio and centre of mass all change.
-        weights = tuple(0.4 + 1.0 / (1 + np.exp(-(i - c) / 0.7)) for c in (3.5, 4.5, 5.0))
-        frames = balls(angles, weights=weights)
-        grown = ndimage.affine_transform(
-            frames, [1, 1 / scales[i], 1 / scales[i]], order=3,
-            offset=[0, *(c - (c + d) / scales[i] for c, d in zip((19.5, 31.5), drift[i], strict=True))],
-        )  # fmt: skip
-        stack.append(grown + rng.normal(0, 0.3, frames.shape))
-    found = align_energies(stack, scales=scales)
-    assert (found.shifts[0] == 0).all()
-    assert np.sqrt(np.mean((found.shifts - drift) ** 2)) < 0.1
-    assert found.quality.min() > 0.95
-
-
-def test_an_energy_that_shows_something_else_is_interpolated_and_flagged():
-    rng = np.random.default_rng(4)
-    frames = balls(np.arange(0, 180, 6.0))
-    stack = [frames + rng.normal(0, 0.1, frames.shape) for _ in range(8)]
-    stack[4] = np.roll(frames, (17, 15), axis=(1, 2)) + 2.0  # the stage is elsewhere, and the beam is dim
-    found = align_energies(stack)
-    assert found.quality[4] == 0
-    assert np.abs(found.shifts).max() < 0.1
-    assert np.delete(found.quality, 4).min() > 0.9
-
-
-def test_a_beam_that_dims_at_one_energy_moves_nothing():
-    rng = np.random.default_rng(5)
-    frames = balls(np.arange(0, 180, 6.0))
-    stack = [frames + rng.normal(0, 0.1, frames.shape) + (1.5 if i == 3 else 0.0) for i in range(6)]
-    found = align_energies(stack)
-    assert np.abs(found.shifts).max() < 0.05
-    assert found.quality.min() > 0.9
+    assert np.abs(warp(spot(large), small[0], large) - spot(1.0)).max() < 0.01

@@ -1,5 +1,6 @@
 import pytest
 
+from redoxscope.analysis.recipe import Recipe
 from redoxscope.live.errors import UserError
 from redoxscope.live.profile import load_profile, profile_names
 
@@ -47,6 +48,13 @@ def test_a_file_or_its_folder_is_a_profile_too(tmp_path):
         ("[edge]\npre = [8200, 8400]", ["edge", "pre-edge window must end"]),
         ("[camera]\nphotons_per_count = 0", ["camera.photons_per_count", "greater than 0"]),
         ("[registration]\nmagnification = 'maybe'", ["registration.magnification", "proportional"]),
+        ("[tomography]\nfilter = 'boxcar'", ["tomography.filter", "ramp", "hann"]),
+        ("[tomography]\nmethod = 'art'", ["tomography.method", "fbp", "sirt", "tv"]),
+        ("[tomography]\nstripes = 'wavelet'", ["tomography.stripes", "sorting"]),
+        ("[tomography]\nbackend = 'astra'", ["tomography.backend", "gridding", "finufft"]),
+        ("[tomography]\nmethod = 'tv'\nfilter = 'ramp'", ["tomography", "filter is of method", "leave it out"]),
+        ("[tomography]\nmethod = 'sirt'\nbackend = 'finufft'", ["tomography", "backend is of method"]),
+        ("[tomography]\nangles = 3", ["'tomography.angles'", "unknown key"]),
         ("[histogram]\nlow = 1\nhigh = 2\nstep = 0", ["histogram.step"]),
         ("[broken", ["mend the TOML"]),
     ],
@@ -58,6 +66,19 @@ def test_what_is_wrong_is_named_with_the_remedy(tmp_path, line, wanted):
     assert str(path) in text
     for word in wanted:
         assert word in text
+
+
+def test_the_choices_of_the_tomography(tmp_path, monkeypatch):
+    path = tmp_path / "profile.toml"
+    path.write_text(GOOD + "[tomography]\nfilter = 'ramp'\nbackend = 'finufft'\n")
+    assert load_profile(path).tomography.recipe() == Recipe("ramp", backend="finufft")
+    path.write_text(GOOD)
+    assert load_profile(path).tomography.recipe() == Recipe()
+    path.write_text(GOOD + "[tomography]\nstripes = 'sorting'\n")
+    monkeypatch.setattr("redoxscope.live.profile.find_spec", lambda name: None)
+    assert "redoxscope[tomo]" in refused(path)
+    monkeypatch.setattr("redoxscope.live.profile.find_spec", lambda name: object())
+    assert load_profile(path).tomography.recipe().stripes == "sorting"
 
 
 def test_a_missing_key_is_named(tmp_path):

@@ -14,7 +14,7 @@ from redoxscope.live.series_folder import list_series
 
 from .experiments import Notes, notes
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def slices_in(data: Path) -> dict[str, np.ndarray] | None:
@@ -27,7 +27,7 @@ def slices_in(data: Path) -> dict[str, np.ndarray] | None:
 
 
 def wait_for(monitor: Monitor, data: Path, energies: int) -> dict[str, np.ndarray]:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         monitor.poll()
         found = slices_in(data)
@@ -72,5 +72,7 @@ def test_slices_come_after_the_rising_edge_and_improve_to_the_end(shared_data: P
         medians.append(np.nanmedian(off))
     states = [set(np.unique(found["z_state"])) for found in seen]
     assert states == [{0, 1}, {0, 1}, {0, 2}]
-    assert medians[0] < 0.6
-    assert medians[-1] < 0.2
+    # A post-edge of four energies makes a poor baseline; one energy before the end it is a good one.
+    assert medians[0] > medians[1] > medians[2]
+    assert medians[1] < 0.3
+    assert medians[2] < 0.2
