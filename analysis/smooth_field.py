@@ -1,5 +1,6 @@
 """A field with missing voxels, continued and smoothed by one window: its values, and its derivatives at any point."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from redoxscope.analysis.border import continued, depth
-from redoxscope.analysis.scale_space import SPLINE_VARIANCE, at_voxels, sample, smoothed
+from redoxscope.analysis.scale_space import SPLINE_VARIANCE, Level, at_voxels, sample, smoothed, weighted_sum
 
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
@@ -97,20 +98,40 @@ def smooth_field(field: Floats | ContinuedField, window: float) -> SmoothField:
     if not window >= _NARROWEST:
         raise ValueError(f"a window of {window:g} voxels is narrower than the grid resolves: at least 1 is needed")
     whole = field if isinstance(field, ContinuedField) else continue_field(field)
-    a, b = (window / APART) ** 2, (window * APART) ** 2
-    narrow = smoothed(whole.values, a - SPLINE_VARIANCE)
-    wide = smoothed(narrow, b - a)
+    narrow = smoothed(whole.values, (window / APART) ** 2 - SPLINE_VARIANCE)
+    wide = smoothed(narrow, (window * APART) ** 2 - (window / APART) ** 2)
+    return _flat_top(whole, narrow, wide, window)
+
+
+def smooth_field_on(whole: ContinuedField, ladder: Sequence[Level], number: int) -> SmoothField:
+    """The same, by the window between two successive levels, which need not be smoothed again.
+
+    Parameters
+    ----------
+    ladder : levels of `whole.values`, see `scale_space`
+    number : of the narrower of the two
+    """
+    fine = max(i for i, level in enumerate(ladder[: number + 1]) if level.step == 1)
+    inner, outer = ladder[number].width, ladder[number + 1].width
+    narrow = ladder[fine].samples
+    if fine < number:
+        narrow = smoothed(narrow, inner**2 - ladder[fine].width ** 2)
+    known = ladder[number + 1].step == 1
+    wide = ladder[number + 1].samples if known else smoothed(narrow, outer**2 - inner**2)
+    return _flat_top(whole, narrow, wide, float(np.sqrt(inner * outer)))
+
+
+def _flat_top(whole: ContinuedField, narrow: Image, wide: Image, window: float) -> SmoothField:
     u, v = flat_top_weights(window / APART, window * APART)
-    narrow *= np.float32(u)
-    wide *= np.float32(v)
-    narrow += wide
-    smooth = at_voxels(narrow, out=wide)
+    samples = np.empty_like(narrow)
+    weighted_sum(narrow, wide, u, v, samples)
+    smooth = at_voxels(samples)
     smooth[whole.depth == 0] = np.nan
     values = np.full(whole.shape, np.nan, dtype=np.float32)
     inner = tuple(slice(_MARGIN, n - _MARGIN) for n in smooth.shape)
     place = tuple(slice(o + _MARGIN, o + n - _MARGIN) for o, n in zip(whole.origin, smooth.shape, strict=True))
     values[place] = smooth[inner]
-    return SmoothField(values, whole.offset, narrow, whole.origin, window)
+    return SmoothField(values, whole.offset, samples, whole.origin, window)
 
 
 def flat_top_weights(narrow: float, wide: float) -> tuple[float, float]:
