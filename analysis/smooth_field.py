@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit, prange
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -125,12 +126,8 @@ def _flat_top(whole: ContinuedField, narrow: Image, wide: Image, window: float) 
     u, v = flat_top_weights(window / APART, window * APART)
     samples = np.empty_like(narrow)
     weighted_sum(narrow, wide, u, v, samples)
-    smooth = at_voxels(samples)
-    smooth[whole.depth == 0] = np.nan
-    values = np.full(whole.shape, np.nan, dtype=np.float32)
-    inner = tuple(slice(_MARGIN, n - _MARGIN) for n in smooth.shape)
-    place = tuple(slice(o + _MARGIN, o + n - _MARGIN) for o, n in zip(whole.origin, smooth.shape, strict=True))
-    values[place] = smooth[inner]
+    values = np.empty(whole.shape, dtype=np.float32)
+    _place(at_voxels(samples), whole.depth, whole.origin, values)
     return SmoothField(values, whole.offset, samples, whole.origin, window)
 
 
@@ -160,3 +157,17 @@ def derivatives(field: SmoothField, points: Floats) -> tuple[Doubles, Doubles, D
     sample(field.samples, 1, np.ascontiguousarray(points - field.origin, dtype=np.float32), out)
     wide = out.astype(np.float64)
     return wide[:, 0], wide[:, 1:4], wide[:, 4:]
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _place(smooth: Image, depth: Image, origin: NDArray[np.intp], out: Image) -> None:
+    """Put the known voxels where they are in the whole field, NaN elsewhere."""
+    nz, ny, nx = smooth.shape
+    for z in prange(out.shape[0]):
+        p = z - origin[0]
+        for y in range(out.shape[1]):
+            q = y - origin[1]
+            for x in range(out.shape[2]):
+                r = x - origin[2]
+                inside = 0 <= p < nz and 0 <= q < ny and 0 <= r < nx
+                out[z, y, x] = smooth[p, q, r] if inside and depth[p, q, r] > 0 else np.float32(np.nan)
