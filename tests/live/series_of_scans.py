@@ -55,6 +55,10 @@ def edge(number, name, shape=(12, 16)):
 
 def volume(shape=(10, 11, 12)):
     field = np.random.default_rng(7).normal(8341, 1, shape).astype("f4")
+    return volume_of(field)
+
+
+def volume_of(field):
     still = Alignment(np.zeros((11, 5, 2)), np.ones((11, 5)), np.zeros((11, 2)), np.zeros((11, 2)), 0.25, 0.9)
     return EdgeVolume(field, field * 0 + 0.2, field * 0 + 1, 0.5, 6, still)
 

@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from redoxscope.analysis.topography import topography
-from redoxscope.analysis.volume import EdgeVolume
 from redoxscope.live.series_folder import SeriesFolder
 
-from .series_of_scans import FACTS, scan
+from .series_of_scans import FACTS, scan, volume_of
 
 VOXEL = 0.2
 """µm"""
@@ -45,8 +44,13 @@ def disc(number, shape=(48, 56)):
     energy = np.where(r < 20, 8341.0 + 0.25 * (r - 4 * number - 2), np.nan).astype("f4")
     record = scan(number, shape)
     edges = np.linspace(8335, 8347, 121)
+    radius, angle = 4 * number + 2, np.linspace(0, 2 * np.pi, 400)
     return replace(
         record,
+        front_length=2 * np.pi * radius,
+        front_components=1,
+        front_line=np.stack([24 + radius * np.sin(angle), 28 + radius * np.cos(angle)], axis=1),
+        front_line_number=np.zeros(angle.size, dtype=int),
         edge_energy=energy,
         front=np.abs(energy - 8341) < 0.1,
         transformed_fraction=float((energy < 8341).sum() / np.isfinite(energy).sum()),
@@ -63,7 +67,6 @@ def series(root, *, scans=4, solid=True, voxel=VOXEL, name="fronts"):
         folder.add_scan(disc(number))
     if solid:
         field = ball()
-        volume = EdgeVolume(field, field * 0 + 0.2, field * 0 + 1, 0.5, 6, 0.25, 0.9, np.zeros((11, 2)), np.ones(11))
-        folder.set_volume(volume, voxel, ["uid-3d"])
+        folder.set_volume(volume_of(field), voxel, ["uid-3d"])
         folder.set_topography(topography(field, LEVELS, voxel or 1.0, window=1.2))
     return folder

@@ -381,6 +381,8 @@ def test_stored_front_lines_and_their_numbers_are_shown_as_they_are(data, tmp_pa
             ("front_length", [0.0, 8.0, 4.0, 0.0], "um"),
             ("front_speed", speed, "um/s"),
         ):
+            if name in group:
+                del group[name]
             group[name] = values
             group[name].attrs["units"] = units
     figure = propagation(read_series(path))
