@@ -15,21 +15,11 @@ from scipy.stats import norm
 from scipy.stats import t as student_t
 
 Floats = NDArray[np.floating]
-Indices = NDArray[np.intp]
 
 DRAWS = 1000
 LEAST_PATCHES = 16
 """With fewer, the spread between patches says little, and larger ones are not tried."""
 _GROWTH = 2**0.5
-
-
-def patches(points: Floats, edge: float) -> Indices:
-    """(n,) patch of each point (n, 3): the number of its cell in a cubic grid of this edge, in the points' unit."""
-    cell = np.floor(points / edge).astype(np.int64)
-    cell -= cell.min(axis=0, initial=0)
-    size = cell.max(axis=0, initial=0) + 1
-    _, number = np.unique((cell[:, 0] * size[1] + cell[:, 1]) * size[2] + cell[:, 2], return_inverse=True)
-    return number.astype(np.intp)
 
 
 def share_interval(
@@ -96,9 +86,15 @@ def _error_of_large_patches(tried: list[tuple[float, float]]) -> float:
 
 
 def _sums(points: Floats, area: Floats, chosen: NDArray[np.bool_], edge: float) -> Floats:
-    """(patch, 2) area, and the part of it that is chosen."""
-    number = patches(points, edge)
-    return np.stack([np.bincount(number, area), np.bincount(number, area * chosen)], axis=1)
+    """(patch, 2) area, and the part of it that is chosen, of the cells of a cubic grid of this edge."""
+    cell = np.floor(points / edge).astype(np.int64)
+    cell -= cell.min(axis=0, initial=np.iinfo(np.int64).max)
+    size = cell.max(axis=0, initial=0) + 1
+    number = (cell[:, 0] * size[1] + cell[:, 1]) * size[2] + cell[:, 2]
+    if size.prod() > 8 * len(number):
+        number = np.unique(number, return_inverse=True)[1]
+    sums = np.stack([np.bincount(number, area), np.bincount(number, area * chosen)], axis=1)
+    return np.asarray(sums[sums[:, 0] > 0])
 
 
 def _error(sums: Floats) -> float:

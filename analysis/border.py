@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
 Image = NDArray[np.float32]
+Indices = NDArray[np.signedinteger]
 
 _RADIUS = 4
 _SIGMA = 2.0
@@ -31,8 +32,12 @@ def depth(known: NDArray[np.bool_]) -> Image:
     -------
     (z, y, x), 0 where missing
     """
-    missing = np.pad(~known, 1, constant_values=True)
-    return np.sqrt(_nearest(missing)[0][1:-1, 1:-1, 1:-1])
+    return distance_to(np.pad(~known, 1, constant_values=True))[1:-1, 1:-1, 1:-1]
+
+
+def distance_to(seeds: NDArray[np.bool_]) -> Image:
+    """(z, y, x) distance of each voxel to the nearest of the seeds (z, y, x), voxels; 1e6 if there is none."""
+    return np.sqrt(_nearest(seeds)[0])
 
 
 def continued(field: Image) -> Image:
@@ -66,13 +71,14 @@ def _moments() -> NDArray[np.float64]:
     return np.asarray(weights, dtype=np.float64)
 
 
-def _nearest(seeds: NDArray[np.bool_]) -> tuple[Image, NDArray[np.int64]]:
+def _nearest(seeds: NDArray[np.bool_]) -> tuple[Image, Indices]:
     """Squared distance to the nearest seed and its flat index (Felzenszwalb & Huttenlocher, Theory of Comput. 8, 415).
 
     Exact, as scipy's, in a sixth of its time.
     """
     distance = np.where(seeds, np.float32(0), _FAR)
-    source = np.arange(seeds.size, dtype=np.int64).reshape(seeds.shape)
+    source: Indices = np.arange(seeds.size, dtype=np.int32 if seeds.size < 2**31 else np.int64)
+    source = source.reshape(seeds.shape)
     for axis in (2, 1, 0):
         # The axis goes to the end: the rows of all others are independent of each other.
         _envelopes(np.moveaxis(distance, axis, 2), np.moveaxis(source, axis, 2))
@@ -80,7 +86,7 @@ def _nearest(seeds: NDArray[np.bool_]) -> tuple[Image, NDArray[np.int64]]:
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def _envelopes(distance: Image, source: NDArray[np.int64]) -> None:
+def _envelopes(distance: Image, source: Indices) -> None:
     """Lower envelope of the parabolas over each row of the last axis, in place."""
     rows, columns, n = distance.shape
     for i in prange(rows):

@@ -1,24 +1,20 @@
-"""Curvature of a field's level sets, from the field's own derivatives, with a window that suits each place.
+"""Curvature of a field's level sets, from the field's own derivatives, through windows of many widths.
 
 Curvature is a second derivative, and taken from triangles it amplifies noise: here it comes from the field, smoothed by
-flat-top windows (of fourth order: no bias on cubic polynomials) of many widths. Where the front is flat a wide window
-takes the noise away; where it bends sharply only a narrow one leaves the bend as it is. Which is right at a vertex
-follows from the noise (Lepski, Theory Probab. Appl. 35, 454 (1991)): from the narrowest on, as long as the intervals
-H ± 2.5 standard deviations of all windows so far have a value in common, a wider window is taken.
+flat-top windows (of fourth order: no bias on cubic polynomials) of many widths, of which `window_choice` picks one.
 
 Distances are in voxels, coordinates in (z, y, x) index units. Sign: with f = E₀ the front and the normal
 n = ∇f/|∇f| pointing from low f, the new phase, to high f, H = ½∇·n is positive where the new phase is convex.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from redoxscope.analysis.noise import Noise
-from redoxscope.analysis.scale_space import levels, sample, widths
+from redoxscope.analysis.scale_space import Level, sample, weighted_sum, widths
 from redoxscope.analysis.smooth_field import flat_top_weights
 
 Floats = NDArray[np.floating]
@@ -29,11 +25,6 @@ LEVELS = 10
 """Gaussians from 1.5 to 6.9 voxels; two neighbours make a flat-top window."""
 WINDOWS = np.sqrt(np.array(widths(LEVELS)[:-1]) * np.array(widths(LEVELS)[1:]))
 """σ of the flat-top windows, voxels."""
-_KAPPA = 2.5
-_ROUNDS = 4
-_BROAD = 0.2
-_SLOPE_ERROR = 3e-4
-"""Of 1/voxel: rounding and spline, so that a field without noise has a width of its intervals."""
 
 
 @dataclass(frozen=True)
@@ -48,95 +39,58 @@ class WindowedCurvature:
     """(window, n) length of the gradient, field units per voxel."""
 
 
-@dataclass(frozen=True)
-class ChosenCurvature:
-    """Curvature at some points by the window that suits each."""
-
-    mean: Doubles
-    """(n,) 1/voxel."""
-    gaussian: Doubles
-    """(n,) 1/voxel²."""
-    sigma: Doubles
-    """(n,) standard error of `mean`, 1/voxel."""
-    window: NDArray[np.intp]
-    """(n,) index into `WINDOWS`."""
-
-
-def windowed_curvature(field: Image, points: Floats) -> WindowedCurvature:
+def windowed_curvature(ladder: Sequence[Level], points: Floats) -> WindowedCurvature:
     """Curvature of the level sets through some points, by all windows.
 
     Parameters
     ----------
-    field : (z, y, x) without missing voxels, see `smooth_field.continue_field`
+    ladder : `LEVELS` of a field without missing voxels, see `scale_space`
     points : (n, 3) in index units of the field
     """
     at = np.ascontiguousarray(points, dtype=np.float32)
     n = len(at)
     out = WindowedCurvature(*(np.empty((LEVELS - 1, n), dtype=np.float32) for _ in range(3)))
     before, after = np.empty((n, 10), dtype=np.float32), np.empty((n, 10), dtype=np.float32)
-    width = 0.0
-    for i, level in enumerate(levels(field, LEVELS)):
+    for i, level in enumerate(ladder):
         sample(level.samples, level.step, at, after)
         if i:
-            u, v = flat_top_weights(width, level.width)
+            u, v = flat_top_weights(ladder[i - 1].width, level.width)
             _combine(before, after, u, v, out.mean[i - 1], out.gaussian[i - 1], out.slope[i - 1])
-        before, after, width = after, before, level.width
+        before, after = after, before
     return out
 
 
-def choose_windows(
-    curvature: WindowedCurvature, noise: Noise, scale: Floats, depth: Floats, faces: NDArray[np.intp]
-) -> ChosenCurvature:
-    """The widest window at each vertex that does not contradict the narrower ones, with its standard error.
-
-    A vertex where noise alone has stopped the widening is among others where it has not: the choice is evened out over
-    the mesh. The error is that by noise and, added in squares, twice the change of H from the next narrower window as
-    far as it exceeds what noise explains: for a bias of fourth order in the width that is the bias itself.
+def curvature_at(ladder: Sequence[Level], points: Floats, window: NDArray[np.intp]) -> tuple[Image, Image, Image]:
+    """Mean and Gaussian curvature (n,) and the gradient's length (n,) at some points, each by a window of its own.
 
     Parameters
     ----------
-    noise : of the field
-    scale : (n,) how much stronger than that it is at each vertex
-    depth : (n,) distance to the nearest missing voxel: what is continued beyond makes the error larger
-    faces : (m, 3) vertex numbers
+    ladder, points : as for `windowed_curvature`
+    window : (n,) index into `WINDOWS`
     """
-    unit = np.array([noise.of_curvature(a, b) for a, b in pairwise(widths(LEVELS))])
-    deep, strength = np.ascontiguousarray(depth, np.float64), np.ascontiguousarray(scale, np.float64)
-    widest, sigma = np.empty(len(deep)), np.empty(len(deep))
-    _widest(curvature.mean, curvature.slope, unit, WINDOWS, strength, deep, widest)
-    chosen = np.rint(_evened(widest, faces)).astype(np.intp)
-    _errors(curvature.mean, curvature.slope, unit, WINDOWS, strength, deep, chosen, sigma)
-    own = (chosen, np.arange(len(deep)))
-    mean, gaussian = curvature.mean[own].astype(np.float64), curvature.gaussian[own].astype(np.float64)
-    return ChosenCurvature(mean, gaussian, sigma, chosen)
-
-
-def window_for_histograms(
-    curvature: WindowedCurvature, noise: Noise, scale: Floats, area: Floats, counted: NDArray[np.bool_]
-) -> int:
-    """The narrowest window, as index, whose histogram of H is not broadened by noise.
-
-    That is where the noise of H is below a fifth of H's own root mean square: the share of negative H in a normal
-    distribution then moves by 0.005 at most. The choice per vertex would take wider windows, since bends that it cannot
-    tell from noise do not count there; in a histogram they are what matters.
-
-    Parameters
-    ----------
-    noise, scale : as for `choose_windows`
-    area : (n,) around each point
-    counted : (n,) which points to look at
-    """
-    if not area[counted].sum() > 0:
-        return 0
-    weight = area[counted] / area[counted].sum()
-    for w, (a, b) in enumerate(pairwise(widths(LEVELS))):
-        mean, slope = curvature.mean[w, counted], curvature.slope[w, counted]
-        spread = noise.of_curvature(a, b) * float(np.median(scale[counted] / np.maximum(slope, 1e-30)))
-        # A few vertices on a kink or a plateau must not decide.
-        total = float(weight @ np.square(np.clip(mean, *np.percentile(mean, [1, 99]))))
-        if spread**2 < _BROAD**2 * (total - spread**2):
-            return w
-    return LEVELS - 2
+    mean, gaussian, slope = (np.empty(len(points), dtype=np.float32) for _ in range(3))
+    for w in np.unique(window).tolist():
+        own = np.flatnonzero(window == w)
+        at = np.ascontiguousarray(points[own], dtype=np.float32)
+        narrow, wide = ladder[w], ladder[w + 1]
+        u, v = flat_top_weights(narrow.width, wide.width)
+        first = np.empty((len(at), 10), dtype=np.float32)
+        second = first
+        if narrow.step == wide.step:
+            # One sampling of the sum instead of two.
+            both = np.empty_like(narrow.samples)
+            weighted_sum(narrow.samples, wide.samples, u, v, both)
+            sample(both, narrow.step, at, first)
+            u, v = 1.0, 0.0
+        else:
+            second = np.empty_like(first)
+            sample(narrow.samples, narrow.step, at, first)
+            sample(wide.samples, wide.step, at, second)
+        found = [np.empty(len(at), dtype=np.float32) for _ in range(3)]
+        _combine(first, second, u, v, *found)
+        for out, part in zip((mean, gaussian, slope), found, strict=True):
+            out[own] = part
+    return mean, gaussian, slope
 
 
 def curvatures(gradient: Floats, hessian: Floats) -> tuple[Doubles, Doubles]:
@@ -191,58 +145,3 @@ def _combine(before: Floats, after: Floats, u: float, v: float, mean: Floats, ga
         )
         mean[p] = (square * (zz + yy + xx) - along) / (2 * square * slope[p])
         gaussian[p] = adjoint / (square * square)
-
-
-@njit(inline="always")
-def _deviation(unit: float, slope: float, scale: float, window: float, depth: float) -> float:
-    """Standard deviation of H by noise."""
-    # Measured on shapes cut by the border: half as noisy again where the window looks over it, and worse the farther
-    # it looks; 1.4 windows inside nothing is left of it.
-    over = 1.5 * max(0.0, 1.4 - depth / window) * (window / 2.75) ** 2
-    return unit * scale * (1 + over) / max(slope, 1e-30) + _SLOPE_ERROR / window**2
-
-
-@njit(parallel=True, cache=True, nogil=True)
-def _widest(
-    mean: Image, slope: Image, unit: Floats, windows: Floats, scale: Floats, depth: Floats, chosen: Floats
-) -> None:
-    """The widest window whose interval still meets all narrower ones', point by point."""
-    for p in prange(mean.shape[1]):
-        low, high = -np.inf, np.inf
-        chosen[p] = 0.0
-        for w in range(mean.shape[0]):
-            reach = _KAPPA * _deviation(unit[w], slope[w, p], scale[p], windows[w], depth[p])
-            low, high = max(low, mean[w, p] - reach), min(high, mean[w, p] + reach)
-            if not low <= high:
-                break
-            chosen[p] = w
-
-
-@njit(cache=True, nogil=True)
-def _evened(chosen: Doubles, faces: NDArray[np.intp]) -> Doubles:
-    """Mean over the faces around each vertex, several times over."""
-    for _ in range(_ROUNDS):
-        total, count = np.zeros(len(chosen)), np.zeros(len(chosen))
-        for f in range(len(faces)):
-            a, b, c = faces[f]
-            mean = (chosen[a] + chosen[b] + chosen[c]) / 3
-            for v in (a, b, c):
-                total[v] += mean
-                count[v] += 1
-        chosen = np.where(count > 0, total / np.maximum(count, 1), chosen)
-    return chosen
-
-
-@njit(parallel=True, cache=True, nogil=True)
-def _errors(
-    mean: Image, slope: Image, unit: Floats, windows: Floats, scale: Floats, depth: Floats,
-    chosen: NDArray[np.intp], sigma: Doubles,
-) -> None:  # fmt: skip
-    """Noise, and what the last widening changed beyond it."""
-    for p in prange(mean.shape[1]):
-        w = chosen[p]
-        sigma[p] = _deviation(unit[w], slope[w, p], scale[p], windows[w], depth[p])
-        if w:
-            narrower = _deviation(unit[w - 1], slope[w - 1, p], scale[p], windows[w - 1], depth[p])
-            excess = max(0.0, (mean[w, p] - mean[w - 1, p]) ** 2 - narrower * narrower)
-            sigma[p] = np.sqrt(sigma[p] * sigma[p] + 4 * excess)

@@ -6,23 +6,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redoxscope.analysis.curvature import (
+    LEVELS,
     WINDOWS,
-    choose_windows,
+    curvature_at,
     principal_curvatures,
-    window_for_histograms,
     windowed_curvature,
 )
 from redoxscope.analysis.noise import Noise, estimate_noise
-from redoxscope.analysis.scale_space import smoothed
+from redoxscope.analysis.scale_space import Level, sample, scale_space, smoothed
 from redoxscope.analysis.smooth_field import (
     APART,
     ContinuedField,
     SmoothField,
     continue_field,
-    derivatives,
     smooth_field,
+    smooth_field_on,
 )
-from redoxscope.analysis.surface import Surface, isosurface, vertex_areas
+from redoxscope.analysis.surface import isosurface, vertex_areas
+from redoxscope.analysis.window_choice import SOME, choose_curvature, window_for_histograms
 
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
@@ -36,6 +37,8 @@ _DISPLACEMENT = 0.06
 """Voxels; noise may move the surface by this much, if the widest window allows."""
 _SPECK = 4 * np.pi * float(_SURFACE_WINDOWS[-1]) ** 2
 """Voxel²; smaller pieces may be noise."""
+_SLOPES = 5000
+"""Places at each level at which the field's slope is looked up."""
 _EVEN = 2.0
 """Voxels over which a map of the noise is smoothed: what is estimated voxel by voxel is noisy itself."""
 
@@ -105,17 +108,19 @@ def front_surfaces(
     whole = continue_field(field)
     relative = None if sigma is None else _relative(whole, sigma)
     noise = estimate_noise(whole.values, whole.depth, relative)
-    smooth, surfaces = _draw(whole, levels, noise, window)
+    ladder = scale_space(whole.values, LEVELS)
+    smooth = _smooth(whole, ladder, levels, noise) if window is None else smooth_field(whole, window)
+    surfaces = [isosurface(smooth.values, level - smooth.offset, min_area=_SPECK) for level in levels]
     points = np.concatenate([s.vertices for s in surfaces]) - whole.origin.astype(np.float64)
     nearest = tuple(np.rint(points).astype(np.intp).T)
     depth = whole.depth[nearest]
-    windowed = windowed_curvature(whole.values, points)
     scale = np.ones(len(points)) if relative is None else relative[nearest]
     ends = np.cumsum([0] + [len(s.vertices) for s in surfaces])
-    faces = np.concatenate([s.faces + end for s, end in zip(surfaces, ends, strict=False)])
-    chosen = choose_windows(windowed, noise, scale, depth, faces)
     areas = [vertex_areas(s.vertices, s.faces) for s in surfaces]
-    fixed = window_for_histograms(windowed, noise, scale, np.concatenate(areas), depth > BORDER)
+    some = windowed_curvature(ladder, points[SOME])
+    chosen = choose_curvature(ladder, points, some, noise, scale, depth)
+    fixed = window_for_histograms(some, noise, scale[SOME], np.concatenate(areas)[SOME], depth[SOME] > BORDER)
+    fixed_mean, fixed_gaussian, _ = curvature_at(ladder, points, np.full(len(points), fixed))
     first, second = principal_curvatures(chosen.mean, chosen.gaussian)
     out = []
     for level, surface, area, start, end in zip(levels, surfaces, areas, ends, ends[1:], strict=False):
@@ -133,32 +138,36 @@ def front_surfaces(
                 kappa2=second[own] / voxel_size,
                 mean_curvature_sigma=chosen.sigma[own] / voxel_size,
                 window=WINDOWS[chosen.window[own]] * voxel_size,
-                mean_curvature_fixed=windowed.mean[fixed, own].astype(np.float64) / voxel_size,
-                gaussian_curvature_fixed=windowed.gaussian[fixed, own].astype(np.float64) / voxel_size**2,
+                mean_curvature_fixed=fixed_mean[own].astype(np.float64) / voxel_size,
+                gaussian_curvature_fixed=fixed_gaussian[own].astype(np.float64) / voxel_size**2,
             )
         )
     width = float(WINDOWS[fixed]) * voxel_size if len(points) else np.nan
     return Fronts(tuple(out), smooth, noise, smooth.window * voxel_size, width)
 
 
-def _draw(
-    whole: ContinuedField, levels: Floats, noise: Noise, window: float | None
-) -> tuple[SmoothField, list[Surface]]:
-    """Smoothed field and surfaces (in voxels), by the narrowest window that keeps the noise away from all levels."""
-    width = float(_SURFACE_WINDOWS[-1]) if window is None else window
-    smooth = smooth_field(whole, width)
-    surfaces = [isosurface(smooth.values, level - smooth.offset, min_area=_SPECK) for level in levels]
-    vertices = np.concatenate([s.vertices for s in surfaces])
-    if window is not None or not len(vertices):
-        return smooth, surfaces
-    _, gradient, _ = derivatives(smooth, vertices[:: max(1, len(vertices) // 10000)])
-    slope = float(np.median(np.linalg.norm(gradient, axis=1)))
-    moved = [noise.of_value(w / APART, w * APART) / slope for w in _SURFACE_WINDOWS]
-    narrow = next((float(w) for w, m in zip(_SURFACE_WINDOWS, moved, strict=True) if m < _DISPLACEMENT), width)
-    if narrow == width:
-        return smooth, surfaces
-    smooth = smooth_field(whole, narrow)
-    return smooth, [isosurface(smooth.values, level - smooth.offset, min_area=_SPECK) for level in levels]
+def _smooth(whole: ContinuedField, ladder: list[Level], levels: Floats, noise: Noise) -> SmoothField:
+    """Smoothed by the narrowest window that keeps the noise away from all levels."""
+    slope = _slope(whole, ladder, levels - whole.offset)
+    moved = np.array([noise.of_value(w / APART, w * APART) for w in _SURFACE_WINDOWS]) / max(slope, 1e-30)
+    enough = np.flatnonzero(moved < _DISPLACEMENT)
+    return smooth_field_on(whole, ladder, int(enough[0]) if len(enough) else len(_SURFACE_WINDOWS) - 1)
+
+
+def _slope(whole: ContinuedField, ladder: list[Level], levels: Floats) -> float:
+    """Median length of the gradient where the widest smoothing of the surfaces crosses a level; 0 if none does."""
+    wide = ladder[len(_SURFACE_WINDOWS)]
+    samples, step = wide.samples, wide.step
+    known = whole.depth[::step, ::step, ::step] > 0
+    pairs = known[:, :, 1:] & known[:, :, :-1]
+    crossed = [np.argwhere(pairs & ((samples[:, :, 1:] < e) != (samples[:, :, :-1] < e))) for e in levels]
+    places = np.concatenate([at[:: 1 + len(at) // _SLOPES] for at in crossed])
+    if not len(places):
+        return 0.0
+    points = ((places + np.array([0, 0, 0.5])) * step).astype(np.float32)
+    found = np.empty((len(points), 10), dtype=np.float32)
+    sample(samples, step, points, found)
+    return float(np.median(np.linalg.norm(found[:, 1:4], axis=1)))
 
 
 def _relative(whole: ContinuedField, sigma: Floats) -> Image:

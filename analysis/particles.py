@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.segmentation import watershed
 
+from redoxscope.analysis.border import distance_to
 from redoxscope.analysis.level_tree import level_tree
 
 CONSTRICTION = 0.75
@@ -80,10 +81,10 @@ def _depth(inside: NDArray[np.bool_], crack: float) -> NDArray[np.float32]:
     padded = np.pad(inside, margin)
     if crack > 0:
         # Closing by a ball: everything that a ball of this radius, moved about outside, cannot reach.
-        grown = ndimage.distance_transform_edt(~padded) <= crack
-        padded |= ndimage.distance_transform_edt(grown) > crack
+        grown = distance_to(padded) <= crack
+        padded |= distance_to(~grown) > crack
     padded = ndimage.binary_fill_holes(padded)
-    depth = ndimage.distance_transform_edt(padded).astype(np.float32)
+    depth = distance_to(~padded)
     return np.asarray(depth[(slice(margin, -margin),) * 3])
 
 

@@ -6,7 +6,6 @@ weights of quartic B-splines. These smooth once more, by a variance of 5/12 voxe
 spline has to be fitted, and its derivatives are exact to 0.2 % for the narrowest width.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,19 +39,21 @@ def widths(count: int) -> list[float]:
     return [step * float(np.sqrt(variance + SPLINE_VARIANCE)) for step, variance in _ladder(count)]
 
 
-def levels(field: Image, count: int) -> Iterator[Level]:
-    """Smooth a field without missing voxels by `count` ever wider Gaussians; the edges are continued as constants.
+def scale_space(field: Image, count: int) -> list[Level]:
+    """A field without missing voxels smoothed by `count` ever wider Gaussians; the edges are continued as constants.
 
-    Each level's samples may be changed once the next is asked for.
+    Together they take two and a half times the field's memory.
     """
+    out: list[Level] = []
     samples, done, step = field, 0.0, 1
     for wanted, variance in _ladder(count):
         if wanted != step:
             samples, done, step = np.ascontiguousarray(samples[::2, ::2, ::2]), done / 4, wanted
         if variance - done > 1e-3:
-            samples = smoothed(samples, variance - done, out=None if samples is field else samples)
+            samples = smoothed(samples, variance - done)
         done = variance
-        yield Level(step * float(np.sqrt(variance + SPLINE_VARIANCE)), step, samples)
+        out.append(Level(step * float(np.sqrt(variance + SPLINE_VARIANCE)), step, samples))
+    return out
 
 
 def _ladder(count: int) -> list[tuple[int, float]]:
@@ -92,6 +93,13 @@ def at_voxels(samples: Image, out: Image | None = None) -> Image:
     _smooth_planes(samples, target, half)
     _smooth_depth(target, half)
     return target
+
+
+@njit(parallel=True, cache=True, nogil=True, fastmath=True)
+def weighted_sum(narrow: Image, wide: Image, u: float, v: float, out: Image) -> None:
+    """u·narrow + v·wide, (z, y, x)."""
+    for z in prange(narrow.shape[0]):
+        out[z] = np.float32(u) * narrow[z] + np.float32(v) * wide[z]
 
 
 @njit(inline="always")

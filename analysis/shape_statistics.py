@@ -9,12 +9,13 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from redoxscope.analysis.bootstrap import share_interval
 from redoxscope.analysis.curvature import principal_curvatures
 from redoxscope.analysis.front_surfaces import FrontSurface
-from redoxscope.analysis.surface import components, euler_characteristic, vertex_areas
+from redoxscope.analysis.surface import border_edges, components, euler_characteristic, vertex_areas
 
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
@@ -137,15 +138,9 @@ def gauss_bonnet(vertices: Floats, faces: NDArray[np.intp], vertex_area: Floats,
     known = np.isfinite(gaussian)
     covered = vertex_area[known].sum()
     total = (vertex_area[known] * gaussian[known]).sum() * (vertex_area.sum() / covered if covered > 0 else np.nan)
-    corner = vertices[faces]
-    ahead, behind = np.roll(corner, -1, axis=1) - corner, np.roll(corner, 1, axis=1) - corner
-    lengths = np.linalg.norm(ahead, axis=2) * np.linalg.norm(behind, axis=2)
-    angle = np.arccos(np.clip((ahead * behind).sum(axis=2) / np.maximum(lengths, 1e-30), -1, 1))
-    angles = np.bincount(faces.ravel(), weights=angle.ravel(), minlength=len(vertices))
-    ends = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1).astype(np.int64)
-    edge, count = np.unique(ends[:, 0] * len(vertices) + ends[:, 1], return_counts=True)
-    border = edge[count == 1]
-    at, times = np.unique(np.concatenate([border // len(vertices), border % len(vertices)]), return_counts=True)
+    at, times = np.unique(border_edges(faces), return_counts=True)
+    angles = np.zeros(len(vertices))
+    _sum_angles(vertices, faces, angles)
     # A border vertex has two border edges; where two borders touch it has four, and two turnings.
     turning = (np.pi * times / 2 - angles[at]).sum()
     return float((total + turning) / (2 * np.pi))
@@ -164,13 +159,19 @@ def _row(surface: "FrontSurface | None", bins: Bins, patch: float) -> dict[str, 
     x, y = (np.clip(kappa, bins.shape[0], bins.shape[-1]).astype(np.float64) for kappa in (first, second))
     pairs = np.histogram2d(x, y, bins=[bins.shape, bins.shape], weights=weight.astype(np.float64))[0]
     total = weight.sum()
-    nothing = (np.nan, np.nan)
+    positive = negative = (np.nan, np.nan)
+    if total > 0:
+        positive = share_interval(at, weight, mean_there > 0, patch)
+        # What is not positive is negative; where H is exactly 0 on some of it, it is neither.
+        negative = (1 - positive[1], 1 - positive[0])
+        if (mean_there == 0).any():
+            negative = share_interval(at, weight, mean_there < 0, patch)
     return {
         "area": area.sum(),
         "positive": weight[mean_there > 0].sum() / total if total > 0 else np.nan,
         "negative": weight[mean_there < 0].sum() / total if total > 0 else np.nan,
-        "positive_interval": share_interval(at, weight, mean_there > 0, patch) if total > 0 else nothing,
-        "negative_interval": share_interval(at, weight, mean_there < 0, patch) if total > 0 else nothing,
+        "positive_interval": positive,
+        "negative_interval": negative,
         "components": components(faces)[0],
         "euler": euler_characteristic(faces),
         "euler_from_curvature": gauss_bonnet(vertices, faces, area, gauss),
@@ -183,3 +184,17 @@ def _row(surface: "FrontSurface | None", bins: Bins, patch: float) -> dict[str, 
 def _shares(values: Floats, weight: Floats, edges: Floats) -> Doubles:
     counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), bins=edges, weights=weight)
     return np.asarray(counts / weight.sum() if weight.sum() > 0 else counts, dtype=np.float64)
+
+
+@njit(cache=True, nogil=True)
+def _sum_angles(vertices: Floats, faces: NDArray[np.intp], out: Doubles) -> None:
+    """Add up the angles of the triangles at each vertex."""
+    for f in range(len(faces)):
+        for i in range(3):
+            here, one, two = vertices[faces[f, i]], vertices[faces[f, (i + 1) % 3]], vertices[faces[f, (i + 2) % 3]]
+            z1, y1, x1, z2, y2, x2 = (
+                one[0] - here[0], one[1] - here[1], one[2] - here[2],
+                two[0] - here[0], two[1] - here[1], two[2] - here[2],
+            )  # fmt: skip
+            cross = np.sqrt((y1 * x2 - x1 * y2) ** 2 + (x1 * z2 - z1 * x2) ** 2 + (z1 * y2 - y1 * z2) ** 2)
+            out[faces[f, i]] += np.arctan2(cross, z1 * z2 + y1 * y2 + x1 * x2)

@@ -1,13 +1,15 @@
 """A field with missing voxels, continued and smoothed by one window: its values, and its derivatives at any point."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit, prange
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from redoxscope.analysis.border import continued, depth
-from redoxscope.analysis.scale_space import SPLINE_VARIANCE, at_voxels, sample, smoothed
+from redoxscope.analysis.scale_space import SPLINE_VARIANCE, Level, at_voxels, sample, smoothed, weighted_sum
 
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
@@ -97,20 +99,36 @@ def smooth_field(field: Floats | ContinuedField, window: float) -> SmoothField:
     if not window >= _NARROWEST:
         raise ValueError(f"a window of {window:g} voxels is narrower than the grid resolves: at least 1 is needed")
     whole = field if isinstance(field, ContinuedField) else continue_field(field)
-    a, b = (window / APART) ** 2, (window * APART) ** 2
-    narrow = smoothed(whole.values, a - SPLINE_VARIANCE)
-    wide = smoothed(narrow, b - a)
+    narrow = smoothed(whole.values, (window / APART) ** 2 - SPLINE_VARIANCE)
+    wide = smoothed(narrow, (window * APART) ** 2 - (window / APART) ** 2)
+    return _flat_top(whole, narrow, wide, window)
+
+
+def smooth_field_on(whole: ContinuedField, ladder: Sequence[Level], number: int) -> SmoothField:
+    """The same, by the window between two successive levels, which need not be smoothed again.
+
+    Parameters
+    ----------
+    ladder : levels of `whole.values`, see `scale_space`
+    number : of the narrower of the two
+    """
+    fine = max(i for i, level in enumerate(ladder[: number + 1]) if level.step == 1)
+    inner, outer = ladder[number].width, ladder[number + 1].width
+    narrow = ladder[fine].samples
+    if fine < number:
+        narrow = smoothed(narrow, inner**2 - ladder[fine].width ** 2)
+    known = ladder[number + 1].step == 1
+    wide = ladder[number + 1].samples if known else smoothed(narrow, outer**2 - inner**2)
+    return _flat_top(whole, narrow, wide, float(np.sqrt(inner * outer)))
+
+
+def _flat_top(whole: ContinuedField, narrow: Image, wide: Image, window: float) -> SmoothField:
     u, v = flat_top_weights(window / APART, window * APART)
-    narrow *= np.float32(u)
-    wide *= np.float32(v)
-    narrow += wide
-    smooth = at_voxels(narrow, out=wide)
-    smooth[whole.depth == 0] = np.nan
-    values = np.full(whole.shape, np.nan, dtype=np.float32)
-    inner = tuple(slice(_MARGIN, n - _MARGIN) for n in smooth.shape)
-    place = tuple(slice(o + _MARGIN, o + n - _MARGIN) for o, n in zip(whole.origin, smooth.shape, strict=True))
-    values[place] = smooth[inner]
-    return SmoothField(values, whole.offset, narrow, whole.origin, window)
+    samples = np.empty_like(narrow)
+    weighted_sum(narrow, wide, u, v, samples)
+    values = np.empty(whole.shape, dtype=np.float32)
+    _place(at_voxels(samples), whole.depth, whole.origin, values)
+    return SmoothField(values, whole.offset, samples, whole.origin, window)
 
 
 def flat_top_weights(narrow: float, wide: float) -> tuple[float, float]:
@@ -139,3 +157,17 @@ def derivatives(field: SmoothField, points: Floats) -> tuple[Doubles, Doubles, D
     sample(field.samples, 1, np.ascontiguousarray(points - field.origin, dtype=np.float32), out)
     wide = out.astype(np.float64)
     return wide[:, 0], wide[:, 1:4], wide[:, 4:]
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _place(smooth: Image, depth: Image, origin: NDArray[np.intp], out: Image) -> None:
+    """Put the known voxels where they are in the whole field, NaN elsewhere."""
+    nz, ny, nx = smooth.shape
+    for z in prange(out.shape[0]):
+        p = z - origin[0]
+        for y in range(out.shape[1]):
+            q = y - origin[1]
+            for x in range(out.shape[2]):
+                r = x - origin[2]
+                inside = 0 <= p < nz and 0 <= q < ny and 0 <= r < nx
+                out[z, y, x] = smooth[p, q, r] if inside and depth[p, q, r] > 0 else np.float32(np.nan)

@@ -52,22 +52,22 @@ def isosurface(field: Floats, level: float, voxel_size: float = 1.0, *, min_area
     nothing = Surface(np.empty((0, 3)), np.empty((0, 3), dtype=np.intp))
     if min(field.shape) < 2:
         return nothing
-    # A float32 near 8341 eV resolves a meV only: the level comes off first. Exact zeros would make faces without area.
-    relative = (field - level).astype(np.float32, copy=False)
-    known = np.isfinite(relative)
-    filled = np.where(known, relative, np.float32(0))
-    if not (filled.min() < 0 < filled.max()):
+    # A float32 near 8341 eV resolves a meV only: the level comes off first.
+    relative = np.empty(field.shape, dtype=np.float32)
+    low, high, gaps = _relative(field, level, relative)
+    if not (low.min() < 0 < high.max()):
         return nothing
-    filled[filled == 0] = np.finfo(np.float32).tiny
-    vertices, faces = _flying_edges(filled)
-    if not known.all():
-        faces = faces[_in_whole_cells(vertices, faces, known)]
+    vertices, faces = _flying_edges(relative)
+    if gaps.any():
+        whole = np.empty(len(faces), dtype=np.bool_)
+        _in_whole_cells(vertices, faces, field, whole)
+        faces = faces[whole]
     count, member = components(faces)
     if count:
         area = np.bincount(member[faces[:, 0]], weights=_face_areas(vertices, faces), minlength=count)
         faces = faces[area[member[faces[:, 0]]] >= min_area]
     vertices, faces = _used(vertices, faces)
-    _refine(relative, vertices)
+    _refine(field, level, vertices)
     return Surface(vertices * voxel_size, faces)
 
 
@@ -89,6 +89,13 @@ def euler_characteristic(faces: Indices) -> int:
         return 0
     vertices, edges = _count(faces, int(faces.max()) + 1)
     return int(vertices - edges + len(faces))
+
+
+def border_edges(faces: Indices) -> Indices:
+    """(b, 2) vertex numbers of the edges that belong to one face only."""
+    if not faces.size:
+        return np.empty((0, 2), dtype=np.intp)
+    return np.asarray(_border_edges(faces, int(faces.max()) + 1), dtype=np.intp)
 
 
 def vertex_areas(vertices: Floats, faces: Indices) -> NDArray[np.float64]:
@@ -119,21 +126,42 @@ def _flying_edges(field: Image) -> tuple[NDArray[np.float64], Indices]:
     return vertices, faces[:, ::-1].astype(np.intp)
 
 
-@njit(cache=True, nogil=True)
-def _in_whole_cells(vertices: Floats, faces: Indices, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+@njit(parallel=True, cache=True, nogil=True)
+def _relative(field: Floats, level: float, out: Image) -> tuple[Image, Image, NDArray[np.bool_]]:
+    """Field minus level, 0 where missing; returns each plane's extremes, and whether a voxel is missing in it."""
+    low, high = np.empty(len(field), np.float32), np.empty(len(field), np.float32)
+    gaps = np.zeros(len(field), np.bool_)
+    # An exact zero would make faces without area.
+    tiny = np.finfo(np.float32).tiny
+    for z in prange(len(field)):
+        least, most, missing = np.float32(np.inf), np.float32(-np.inf), False
+        for y in range(field.shape[1]):
+            for x in range(field.shape[2]):
+                value = np.float32(field[z, y, x] - level)
+                if np.isfinite(value):
+                    value = tiny if value == 0 else value
+                    least, most = min(least, value), max(most, value)
+                else:
+                    value, missing = np.float32(0), True
+                out[z, y, x] = value
+        low[z], high[z] = least, most
+        gaps[z] = missing
+    return low, high, gaps
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _in_whole_cells(vertices: Floats, faces: Indices, field: Floats, out: NDArray[np.bool_]) -> None:
     """(m,) whether all eight corners of a face's cell are known."""
-    out = np.ones(len(faces), dtype=np.bool_)
-    for f in range(len(faces)):
-        a, b, c = faces[f]
-        corner = np.floor((vertices[a] + vertices[b] + vertices[c]) / 3).astype(np.intp)
-        z, y, x = (
-            min(corner[0], known.shape[0] - 2),
-            min(corner[1], known.shape[1] - 2),
-            min(corner[2], known.shape[2] - 2),
-        )
+    nz, ny, nx = field.shape
+    for f in prange(len(faces)):
+        a, b, c = vertices[faces[f, 0]], vertices[faces[f, 1]], vertices[faces[f, 2]]
+        z = min(int(np.floor((a[0] + b[0] + c[0]) / 3)), nz - 2)
+        y = min(int(np.floor((a[1] + b[1] + c[1]) / 3)), ny - 2)
+        x = min(int(np.floor((a[2] + b[2] + c[2]) / 3)), nx - 2)
+        known = True
         for i in range(8):
-            out[f] &= known[z + (i >> 2), y + (i >> 1 & 1), x + (i & 1)]
-    return out
+            known &= np.isfinite(field[z + (i >> 2), y + (i >> 1 & 1), x + (i & 1)])
+        out[f] = known
 
 
 def _used(vertices: NDArray[np.float64], faces: Indices) -> tuple[NDArray[np.float64], Indices]:
@@ -146,8 +174,8 @@ def _used(vertices: NDArray[np.float64], faces: Indices) -> tuple[NDArray[np.flo
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def _refine(field: Image, vertices: NDArray[np.float64]) -> None:
-    """Move each vertex along its voxel edge to where the cubic through the four nearest voxels on it is zero."""
+def _refine(field: Floats, level: float, vertices: NDArray[np.float64]) -> None:
+    """Move each vertex along its voxel edge to where the cubic through four voxels on it takes the level."""
     for p in prange(len(vertices)):
         axis = -1
         for i in range(3):
@@ -160,8 +188,8 @@ def _refine(field: Image, vertices: NDArray[np.float64]) -> None:
             continue
         z, y, x = int(vertices[p, 0]), int(vertices[p, 1]), int(vertices[p, 2])
         sz, sy, sx = int(axis == 0), int(axis == 1), int(axis == 2)
-        a, b = field[z - sz, y - sy, x - sx], field[z, y, x]
-        c, d = field[z + sz, y + sy, x + sx], field[z + 2 * sz, y + 2 * sy, x + 2 * sx]
+        a, b = field[z - sz, y - sy, x - sx] - level, field[z, y, x] - level
+        c, d = field[z + sz, y + sy, x + sx] - level, field[z + 2 * sz, y + 2 * sy, x + 2 * sx] - level
         if not (np.isfinite(a) and np.isfinite(d)):
             continue
         c3, c2 = (d - a) / 6 + (b - c) / 2, (a + c) / 2 - b
@@ -203,8 +231,8 @@ def _roots(faces: Indices, size: int) -> Indices:
 
 
 @njit(cache=True, nogil=True)
-def _count(faces: Indices, size: int) -> tuple[int, int]:
-    """Distinct vertices and edges: each edge is filed under its smaller end."""
+def _file_edges(faces: Indices, size: int) -> tuple[Indices, Indices, NDArray[np.bool_]]:
+    """Each face's edges filed under their smaller end: the other ends, and where each file starts; vertices used."""
     start = np.zeros(size + 1, dtype=np.int64)
     seen = np.zeros(size, dtype=np.bool_)
     for f in range(len(faces)):
@@ -220,6 +248,13 @@ def _count(faces: Indices, size: int) -> tuple[int, int]:
             a, b = faces[f, i], faces[f, (i + 1) % 3]
             ends[place[min(a, b)]] = max(a, b)
             place[min(a, b)] += 1
+    return ends, start, seen
+
+
+@njit(cache=True, nogil=True)
+def _count(faces: Indices, size: int) -> tuple[int, int]:
+    """Distinct vertices and edges."""
+    ends, start, seen = _file_edges(faces, size)
     edges = 0
     for v in range(size):
         for i in range(start[v], start[v + 1]):
@@ -228,6 +263,22 @@ def _count(faces: Indices, size: int) -> tuple[int, int]:
                 new &= ends[j] != ends[i]
             edges += new
     return seen.sum(), edges
+
+
+@njit(cache=True, nogil=True)
+def _border_edges(faces: Indices, size: int) -> Indices:
+    ends, start, _ = _file_edges(faces, size)
+    out = np.empty((len(ends), 2), dtype=np.int64)
+    n = 0
+    for v in range(size):
+        for i in range(start[v], start[v + 1]):
+            times = 0
+            for j in range(start[v], start[v + 1]):
+                times += ends[j] == ends[i]
+            if times == 1:
+                out[n, 0], out[n, 1] = v, ends[i]
+                n += 1
+    return out[:n].copy()
 
 
 @njit(parallel=True, cache=True, nogil=True)

@@ -5,10 +5,12 @@ import pyvista
 from numpy.typing import NDArray
 from skimage.measure import marching_cubes
 
-from redoxscope.analysis.curvature import LEVELS, ChosenCurvature, choose_windows, windowed_curvature
+from redoxscope.analysis.curvature import LEVELS, windowed_curvature
 from redoxscope.analysis.noise import estimate_noise
+from redoxscope.analysis.scale_space import scale_space
 from redoxscope.analysis.smooth_field import continue_field, smooth_field
 from redoxscope.analysis.surface import Surface, isosurface, vertex_areas
+from redoxscope.analysis.window_choice import SOME, ChosenCurvature, choose_curvature
 from redoxscope.live.bench.inputs import EDGE, Sizes, shells
 from redoxscope.live.bench.measure import Peer, Stage
 
@@ -55,8 +57,9 @@ def front_stages(sizes: Sizes) -> list[Stage]:
         return float(np.median(np.abs(np.abs(mean[counted]) * radius[counted] - 1)))
 
     def by_field() -> ChosenCurvature:
-        windowed = windowed_curvature(whole.values, points)
-        return choose_windows(windowed, noise, np.ones(len(points)), depth, surface.faces)
+        ladder = scale_space(whole.values, LEVELS)
+        some = windowed_curvature(ladder, points[SOME])
+        return choose_curvature(ladder, points, some, noise, np.ones(len(points)), depth)
 
     def by_vtk() -> Floats:
         return np.asarray(mesh.curvature("mean"))

@@ -24,11 +24,12 @@ def test_the_neck_between_two_wells(noise):
     assert found.nuclei.count(np.array(levels)).tolist() == [2, 1, 1]
     wells = found.nuclei.position[np.argsort(found.nuclei.position[:, 2])] / size
     along = np.array([[0, 0, -apart], [0, 0, apart]])
-    np.testing.assert_allclose(wells, middle + along, atol=0.05 + 6 * noise)
+    # Flat bottoms: a voxel away the field is 0.005 eV higher only.
+    np.testing.assert_allclose(wells, middle + along, atol=0.05 + 9 * noise)
     np.testing.assert_allclose(found.nuclei.energy, LEVEL, atol=0.02 + 0.2 * noise)
     assert len(found.necks.energy) == 1
     np.testing.assert_allclose(found.necks.energy, saddle, atol=0.02 + 0.2 * noise)
-    np.testing.assert_allclose(found.necks.position[0] / size, middle, atol=0.05 + 6 * noise)
+    np.testing.assert_allclose(found.necks.position[0] / size, middle, atol=0.05 + 9 * noise)
     assert abs(found.necks.axis[0, 2]) > 0.98
     expected = 2 * np.sqrt(2 * np.array([0.5, 1.0]) / across) * size
     assert np.isnan(found.necks.widths[0, 0])
@@ -60,7 +61,7 @@ def test_counted_nuclei_and_where_they_meet(noise):
         # At a level well above, the section is the circle in which the spheres cut each other; smoothing fills
         # the groove between them a little.
         radius = np.sqrt(((LEVELS[-1] - births[a]) / SLOPE) ** 2 - ((energy - births[a]) / SLOPE) ** 2)
-        assert found.necks.widths[number, -1] == pytest.approx(2 * radius, rel=0.07)
+        assert found.necks.widths[number, -1] == pytest.approx(2 * radius, rel=0.08)
     at = np.array([8337.6, 8339.4, 8341.9])
     truth = [ndimage.label(grown_balls(shape, centres, births) <= level)[1] for level in at]
     assert found.nuclei.count(at).tolist() == truth
