@@ -5,6 +5,7 @@ duplication or loss of frames ends at the result of the batch function `xanes.ed
 built on this class. Memory: one scan of frames, float32.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -12,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redoxscope.analysis.definitions import finder
+from redoxscope.analysis.expected import Spectrum
+from redoxscope.analysis.first_scan import predicted_functionals
 from redoxscope.analysis.frame_stack import FrameStack
 from redoxscope.analysis.jump_trend import Trend, learn_trend
 from redoxscope.analysis.map_pass import evaluate_tiles, judge
@@ -19,6 +22,10 @@ from redoxscope.analysis.subspace import LEARNERS, RUN, Basis, identity, learn, 
 from redoxscope.analysis.xanes import Edge, Floats, Functionals, functionals
 
 NONE, PROVISIONAL, FINAL = 0, 1, 2
+_TYPICAL = 0.02
+"""Noise of a sample over the jump, where it is not known."""
+_FEW = 2000
+"""Pixels that show what the typical spectrum is."""
 _MISSING = 0.3
 """A pixel without valid samples in more than this part of a window's frames has no edge energy."""
 
@@ -56,11 +63,13 @@ class EdgeMap:
     energies : (n,) eV, in any order; repeated energies are separate samples
     shape : the pixels' shape
     edge : windows and thresholds
+    references : spectra of phases that may be there, for the provisional maps of a first scan
     """
 
-    def __init__(self, energies: Floats, shape: tuple[int, ...], edge: Edge) -> None:
-        self.edge = edge
-        self.shape = shape
+    def __init__(
+        self, energies: Floats, shape: tuple[int, ...], edge: Edge, references: Sequence[Spectrum] = ()
+    ) -> None:
+        self.edge, self.shape, self._references = edge, shape, references
         given = np.asarray(energies, dtype=np.float64)
         order = np.argsort(given, kind="stable")
         self._row = np.argsort(order)
@@ -112,8 +121,8 @@ class EdgeMap:
         """The map from the frames seen so far.
 
         It is final when all frames are in, or when the scan is `closed` and no more will come. Until then a pixel is
-        provisional: its jump comes from the `previous` scan's map, without one from the post-edge seen so far, or,
-        before that, from the white line and what is known of it (`Edge.plateau_ratio`).
+        provisional: its jump comes from the `previous` scan's map; without one it is predicted from what has been seen
+        of the white line and the post-edge, and what is known of these: by the reference spectra, or in general.
         """
         final = closed or self.complete
         early = None if final else previous
@@ -122,12 +131,21 @@ class EdgeMap:
             trend = Trend(previous.jump_trend, previous.jump_trend_sigma)
         filed = self._seen & ~self._blank
         rows = np.flatnonzero(filed)
-        wanted = functionals(self._energies, filed, self.edge, jump_known=early is not None, guess=not final)
+        predicts = not final and early is None
+        noise, sample = self._stack.relative_noise(rows), self._stack.sample_sigma()
+        usable = self._usable(rows)
+        typical = None
+        if predicts and self._references and usable.any():
+            # Empty pixels add nothing to it.
+            typical = self._stack.spectra(rows, learners(usable, _FEW)).mean(axis=1, dtype=np.float64)
+        first = (self._references, typical)
+        if predicts:
+            wanted = predicted_functionals(self._energies, rows, self.edge, np.diag(noise**2) * _TYPICAL**2, *first)
+        else:
+            wanted = functionals(self._energies, filed, self.edge, jump_known=early is not None)
         half_jump = self.edge.definition == "half_jump"
         if wanted is None or wanted.near.size < 2 or not (half_jump or final or self._search_passed()):
             return self._nothing(early, trend)
-        noise, sample = self._relative_noise(rows), self._stack.sample_sigma()
-        usable = self._usable(rows)
         plain = finder(wanted, self.edge, filed, noise, identity(rows.size), smooth=False)
         find, basis, limit = plain, identity(rows.size), np.inf
         terms = 0
@@ -137,12 +155,15 @@ class EdgeMap:
             basis = learn(spectra, noise, own)
             limit = misfit_limit(spectra, basis, own)
             terms = len(basis.fold)
+            if predicts:
+                unit = float(np.median(own)) / max(float(np.median(wanted.jump[rows] @ spectra)), self.edge.min_jump)
+                spread = basis.vectors @ basis.error(basis.noise) * (unit if np.isfinite(unit) else _TYPICAL)
+                wanted = predicted_functionals(self._energies, rows, self.edge, spread @ spread.T, *first) or wanted
             level = float(np.sqrt((basis.noise**2).mean()))
             noise, sample, limit = basis.noise / level, sample * np.float32(level), limit / level**2
             plain = finder(wanted, self.edge, filed, noise, identity(rows.size), smooth=False)
             find = finder(wanted, self.edge, filed, noise, basis, smooth=True)
-        half, half_noise = np.zeros((0, usable.size), dtype=np.float32), 0.0
-        drift = self.edge.plateau_scatter if wanted.guessed and half_jump else 0.0
+        half, half_noise, drift = np.zeros((0, usable.size), dtype=np.float32), 0.0, wanted.doubt if half_jump else 0.0
         if early is not None and half_jump:
             drift = self.edge.jump_drift
             half, half_noise = self._half_jump(early), 0.25 * early.jump_noise
@@ -259,15 +280,6 @@ class EdgeMap:
         if tall.size < 4 * rows.size:
             return learners(usable)
         return np.asarray(tall[:: max(1, tall.size // LEARNERS)].ravel())
-
-    def _relative_noise(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Standard deviation of each energy's samples over that of all; ones where no noise was given."""
-        level = self._stack.level[rows]
-        known = np.isfinite(level) & (level > 0)
-        if not known.any():
-            return np.ones(level.size)
-        level = np.where(known, level, level[known].mean())
-        return np.asarray(np.sqrt(level / level.mean()))
 
     def _nothing(self, early: Map | None, trend: Trend) -> Map:
         blank = np.full(self.shape, np.nan, dtype=np.float32)

@@ -96,6 +96,15 @@ class FrameStack:
         _root_mean(self._variance, self._common, 1 / (_UNIT * given), sigma)
         return sigma
 
+    def relative_noise(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Standard deviation of each energy's samples over that of all; ones where no noise was given."""
+        level = self.level[rows]
+        known = np.isfinite(level) & (level > 0)
+        if not known.any():
+            return np.ones(level.size)
+        level = np.where(known, level, level[known].mean())
+        return np.asarray(np.sqrt(level / level.mean()))
+
     def usable(
         self, rows: NDArray[np.intp], windows: NDArray[np.bool_], most: NDArray[np.integer]
     ) -> NDArray[np.bool_]:

@@ -4,17 +4,16 @@
 TXM-Wizard (Liu et al., J. Synchrotron Rad. 19, 281 (2012)) and Mu et al., Nat. Commun. 9:2810 (2018).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from redoxscope.analysis.expected import SAME, line
+
 Floats = NDArray[np.floating]
 Window = tuple[float, float]
-
-_SAME = 0.01
-"""eV; samples closer than this are of one energy, measured again."""
 
 
 @dataclass(frozen=True)
@@ -146,73 +145,56 @@ class Functionals:
     """(n,) post-edge minus pre-edge line at the nominal edge"""
     half_jump_line: NDArray[np.float64]
     """(2, n) half the jump: its value at the nominal edge, and its slope per eV"""
-    guessed: bool = False
-    """Whether the jump is that of a typical spectrum with the plateau that has been seen."""
+    doubt: float = 0.0
+    """Relative standard deviation of the jump where it was predicted, that of the samples' noise not counted."""
 
 
 def functionals(
-    energies: Floats, seen: NDArray[np.bool_], edge: Edge, *, jump_known: bool = False, guess: bool = False
+    energies: Floats, seen: NDArray[np.bool_], edge: Edge, *, jump_known: bool = False
 ) -> Functionals | None:
-    """The functionals over the energies seen so far; None while a baseline they need has fewer than two of them.
+    """The functionals over the energies seen so far; None while a baseline has fewer than two of them.
 
-    With `jump_known`, half the jump is to be subtracted by the caller and `above` is A(E) - pre(E) only. With `guess`,
-    a plateau that has been seen will do for the post-edge.
+    With `jump_known`, half the jump is to be subtracted by the caller and `above` is A(E) - pre(E) only.
     """
-    n = energies.size
     x = np.asarray(energies - edge.nominal, dtype=np.float64)
-    pre = _line(x, [i for i in edge.members(energies, edge.pre) if seen[i]])
-    post = _line(x, [i for i in edge.members(energies, edge.post) if seen[i]])
-    top = edge.members(energies, edge.plateau)
-    passed = top.size > 0 and bool(seen[top[-1] :].any())
-    plateau = _plateau(x, [i for i in top if seen[i]]) if passed else None
-    guessed = guess and post is None and not jump_known and plateau is not None
-    if pre is None or (post is None and not jump_known and not guessed):
+    pre = line(x, [i for i in edge.members(energies, edge.pre) if seen[i]])
+    post = line(x, [i for i in edge.members(energies, edge.post) if seen[i]])
+    if pre is None or (post is None and not jump_known):
         return None
-    half = np.zeros((2, n)) if post is None else 0.5 * (post - pre)
-    if guessed:
-        assert plateau is not None
-        at, level = plateau
-        half[0] = 0.5 * (level - pre[0] - at * pre[1]) / edge.plateau_ratio
-    alike = _alike(x, [i for i in edge.members(energies, edge.search) if seen[i]])
+    half = np.zeros((2, x.size)) if post is None else 0.5 * (post - pre)
+    found = with_half(x, seen, edge, pre, np.zeros_like(half) if jump_known else half, 0.0)
+    return replace(found, jump=2 * half[0], half_jump_line=half)
+
+
+def with_half(
+    x: NDArray[np.float64],
+    seen: NDArray[np.bool_],
+    edge: Edge,
+    pre: NDArray[np.float64],
+    half: NDArray[np.float64],
+    doubt: float,
+) -> Functionals:
+    """Functionals over the energies seen, for half the jump's line `half` (2, n) and the pre-edge line `pre` (2, n).
+
+    `x` (n,) is in eV from the nominal edge; `doubt` as of `Functionals`.
+    """
+    alike = _alike(x, [i for i in edge.members(x + edge.nominal, edge.search) if seen[i]])
     near = np.array([x[group].mean() for group in alike])
-    above = np.zeros((len(alike), n))
+    above = np.zeros((len(alike), x.size))
     for row, group in zip(above, alike, strict=True):
         row[group] = 1 / len(group)
         at = x[group].mean()
         row -= pre[0] + at * pre[1]
-        if not jump_known:
-            row -= half[0] + at * half[1]
-    return Functionals(near + edge.nominal, above, 2 * half[0], half, guessed)
-
-
-def _plateau(x: NDArray[np.float64], members: list[int]) -> tuple[float, NDArray[np.float64]] | None:
-    """Mean energy of the samples on the plateau, and the weights of their mean; None with fewer than three."""
-    if len(members) < 3:
-        return None
-    weights = np.zeros(x.size)
-    weights[members] = 1 / len(members)
-    return float(x[members].mean()), weights
+        row -= half[0] + at * half[1]
+    return Functionals(near + edge.nominal, above, 2 * half[0], half, doubt)
 
 
 def _alike(x: NDArray[np.float64], members: list[int]) -> list[list[int]]:
     """The members in ascending order, repeated energies together."""
     groups: list[list[int]] = []
     for i in sorted(members, key=lambda i: float(x[i])):
-        if groups and x[i] - x[groups[-1][0]] < _SAME:
+        if groups and x[i] - x[groups[-1][0]] < SAME:
             groups[-1].append(i)
         else:
             groups.append([i])
     return groups
-
-
-def _line(x: NDArray[np.float64], members: list[int]) -> NDArray[np.float64] | None:
-    """(2, n) weights of a least-squares line: its value at x = 0, and its slope."""
-    if len(members) < 2 or np.ptp(x[members]) < _SAME:
-        return None
-    centre = x[members].mean()
-    spread = ((x[members] - centre) ** 2).sum()
-    weights = np.zeros((2, x.size))
-    weights[1, members] = (x[members] - centre) / spread
-    weights[0, members] = 1 / len(members)
-    weights[0] -= centre * weights[1]
-    return weights

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from redoxscope.analysis.edge_map import EdgeMap, Map
 from redoxscope.live.profile import EdgeTable, Profile
+from redoxscope.live.reference_spectra import references
 
 _MARGIN = 0.5
 """eV beyond an edge's windows from which frames still count."""
@@ -75,7 +76,7 @@ class _OfOneEdge:
         self.name = table.name
         self._subspace = table.subspace
         self._number = {int(slot): number for number, slot in enumerate(members)}
-        self._map = EdgeMap(energies[members], shape, table.edge())
+        self._map = EdgeMap(energies[members], shape, table.edge(), references(table))
         self._last: tuple[bool, Map] | None = None
 
     def update(self, slot: int, frame: NDArray[np.float32], variance: NDArray[np.float32] | None) -> None:

@@ -94,6 +94,9 @@ class EdgeTable(_Table):
     min_jump: float = Field(0.02, gt=0)
     min_jump_over_noise: float = Field(4.0, ge=0)
     subspace: bool = True
+    references: tuple[str, ...] = ()
+    """Text files of two columns, energy (eV, on the scale that edge energies are reported on) and absorption of phases
+    that may be there; relative to the profile's folder. A first scan's provisional maps rest on them."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "EdgeTable":
@@ -112,7 +115,7 @@ class EdgeTable(_Table):
 
     def edge(self) -> Edge:
         """As the analysis wants it."""
-        values = self.model_dump(exclude={"subspace"})
+        values = self.model_dump(exclude={"subspace", "references"})
         # A window without any energy: nothing is guessed from it.
         return Edge(**values | {"plateau": self.plateau or (np.inf, np.inf)})
 
@@ -220,6 +223,14 @@ class Profile(_Table):
                 )
         return self
 
+    def with_references_in(self, folder: Path) -> "Profile":
+        """The same with its reference spectra in this folder, unless their paths are absolute."""
+        tables = []
+        for table in self.edges:
+            found = tuple(str((folder / Path(path).expanduser()).absolute()) for path in table.references)
+            tables.append(table.model_copy(update={"references": found}))
+        return self.model_copy(update={"edge": tables[0], "other_edges": tuple(tables[1:])})
+
     @property
     def edges(self) -> tuple[EdgeTable, ...]:
         """All edges, the main one first."""
@@ -248,7 +259,10 @@ def profile_names() -> list[str]:
 
 
 def load_profile(name: str | Path) -> Profile:
-    """A profile by name, or by the path of its file or folder. Raises UserError naming the key and the remedy."""
+    """A profile by name, or by the path of its file or folder.
+
+    Raises UserError naming the key, or the file of a reference spectrum, and the remedy.
+    """
     text = str(name)
     if text in profile_names():
         return _parse(files("redoxscope.profiles").joinpath(text, "profile.toml").read_text("utf-8"), text)
@@ -258,9 +272,13 @@ def load_profile(name: str | Path) -> Profile:
     if not path.is_file():
         raise UserError(f"{text}: no such profile; give a file, or one of {', '.join(profile_names())}")
     try:
-        return _parse(path.read_text("utf-8"), str(path))
+        profile = _parse(path.read_text("utf-8"), str(path)).with_references_in(path.parent)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: {error}; give a readable TOML file") from error
+    from redoxscope.live.reference_spectra import check_references  # which knows the profile
+
+    check_references(profile)
+    return profile
 
 
 def _parse(text: str, source: str) -> Profile:

@@ -19,6 +19,7 @@ from redoxscope.analysis.row_warp import warp
 from redoxscope.analysis.tomography import fill_missing
 from redoxscope.analysis.volume import EdgeVolume
 from redoxscope.live.profile import Profile
+from redoxscope.live.reference_spectra import references
 from redoxscope.live.series_folder import SeriesFolder
 from redoxscope.live.slice_file import Slice
 from redoxscope.live.volume.gather import Gatherer
@@ -104,7 +105,7 @@ class LiveSlices:
         voxels = {energy: np.concatenate([p.ravel() for p in planes]) for energy, planes in self._planes.items()}
         total = np.mean(list(voxels.values()), axis=0)
         empty = total < _EMPTY * np.percentile(total, 99)
-        scan = EdgeMap(energies, (total.size,), self._edge)
+        scan = EdgeMap(energies, (total.size,), self._edge, references(self._profile.edge))
         for energy, values in voxels.items():
             scan.update(announced.index(energy), values, float(np.var(values[empty])))
         found = scan.result(subspace=self._profile.edge.subspace)

@@ -1,8 +1,12 @@
+import numpy as np
 import pytest
 
 from redoxscope.analysis.recipe import Recipe
+from redoxscope.analysis.xanes import Edge
+from redoxscope.live.edge_maps import EdgeMaps
 from redoxscope.live.errors import UserError
 from redoxscope.live.profile import load_profile, profile_names
+from redoxscope.live.reference_spectra import references
 
 GOOD = """
 name = "mine"
@@ -97,3 +101,63 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
     path = tmp_path / "profile.toml"
     path.write_bytes(b"\xff\xfe\x00")
     assert str(path) in refused(path)
+
+
+STEP = "".join(f"{energy} {1 / (1 + 2.0 ** (8341 - energy)):.4f}\n" for energy in range(8195, 8466, 2))
+
+
+def test_reference_spectra_lie_beside_the_profile(tmp_path):
+    (tmp_path / "spectra").mkdir()
+    (tmp_path / "spectra" / "oxide.xmu").write_text("# made\n" + STEP.replace(" ", ",\t") + "8465 1.0\n8465 1.2\n")
+    (tmp_path / "profile.toml").write_text(GOOD + "[edge]\nreferences = ['spectra/oxide.xmu']")
+    profile = load_profile(tmp_path)
+    ((energies, absorption),) = references(profile.edge)
+    assert energies[[0, -1]].tolist() == [8195, 8465]
+    assert absorption[energies == 8341] == 0.5
+    assert absorption[-1] == pytest.approx((1 + 1.2 + 1.0) / 3), "measured again"
+    again = type(profile).model_validate(profile.model_dump(mode="json"))
+    assert references(again.edge)[0] == references(profile.edge)[0], "wherever the profile is read next"
+    assert profile.xanes_edge() == Edge()
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (None, ["No such file", "references"]),
+        ("# nothing\n", ["no spectrum", "two columns"]),
+        (STEP + "8467 high\n", ["line 137", "8467 high", "#"]),
+        (STEP + "8467 nan\n", ["line 137", "#"]),
+        ("energy mu\n" + STEP, ["line 1:", "energy mu", "#"]),
+        ("8.2 0\n8.3 0\n8.4 1\n8.5 1\n", ["keV", "give eV"]),
+        (STEP[: STEP.index("8441")], ["8195-8439 eV", "8200-8460 eV", "longer"]),
+        ("8195 1\n8300 1\n8400 0.5\n8465 0.5\n", ["does not rise", "8341"]),
+    ],
+)
+def test_a_reference_that_cannot_be_used_is_named_with_the_remedy(tmp_path, text, wanted):
+    if text is not None:
+        (tmp_path / "oxide.dat").write_text(text)
+    path = tmp_path / "profile.toml"
+    path.write_text(GOOD + "[edge]\nreferences = ['oxide.dat']")
+    found = refused(path)
+    assert str(tmp_path / "oxide.dat") in found
+    for word in wanted:
+        assert word in found
+
+
+def test_maps_are_made_with_the_references(tmp_path):
+    """Before the white line has been passed there is a map if there is a reference, and none without."""
+    (tmp_path / "oxide.dat").write_text(STEP)
+    path = tmp_path / "profile.toml"
+    seen = []
+    for more in ("", "[edge]\nreferences = ['oxide.dat']"):
+        path.write_text(GOOD + more)
+        energies = np.concatenate([np.arange(8200.0, 8321, 20), np.arange(8325.0, 8361), np.arange(8369.0, 8451, 9)])
+        maps = EdgeMaps(energies, (30, 30), load_profile(path))
+        for slot in np.flatnonzero(energies <= 8347):
+            frame = np.full((30, 30), 0.4 / (1 + 2.0 ** (8341.5 - energies[slot])), dtype=np.float32)
+            noise = 0.002 * np.random.default_rng(slot).standard_normal((30, 30))
+            maps.update(slot, (frame + noise).astype(np.float32), np.full((30, 30), 4e-6, dtype=np.float32))
+        seen.append(maps.result(None, {}).main)
+    assert (seen[0].state == 0).all()
+    assert (seen[1].state == 1).all()
+    assert np.median(seen[1].edge_energy) == pytest.approx(8341.5, abs=0.15)

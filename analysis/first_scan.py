@@ -1,0 +1,67 @@
+"""The half-jump of a scan that is under way, when there is no earlier scan whose jump could be taken."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redoxscope.analysis.expected import Spectrum, generic, line, of_references, predict
+from redoxscope.analysis.xanes import Edge, Floats, Functionals, with_half
+
+_PLATEAU = 3
+"""Samples on the plateau; fewer say nothing."""
+_DOUBTFUL = 0.25
+"""Relative doubt of the jump beyond which nothing is said."""
+
+
+def predicted_functionals(
+    energies: Floats,
+    rows: NDArray[np.intp],
+    edge: Edge,
+    noise: NDArray[np.float64],
+    references: Sequence[Spectrum] = (),
+    typical: NDArray[np.float64] | None = None,
+) -> Functionals | None:
+    """The functionals while part of the post-edge is still to come: its line is predicted from what has been seen.
+
+    Reference spectra serve until two energies of the post-edge are in, which say more. None while there is no pre-edge
+    line, or nothing that the jump can be predicted from: without references, neither the top of the plateau nor any of
+    the post-edge.
+
+    Parameters
+    ----------
+    energies : (n,) eV, of the whole scan, ascending; rows : (r,) numbers of those on file
+    noise : (r, r) covariance of a spectrum's samples, in units of the typical jump squared
+    references : spectra of phases that are expected
+    typical : (r,) mean spectrum of the sample; without it the references say nothing
+    """
+    x = np.asarray(energies - edge.nominal, dtype=np.float64)
+    seen = np.zeros(x.size, dtype=bool)
+    seen[rows] = True
+    before, behind = edge.members(energies, edge.pre), edge.members(energies, edge.post)
+    pre = line(x, before[seen[before]])
+    if pre is None or line(x, behind) is None:
+        return None
+    over = (np.eye(x.size) - pre[0] - np.outer(x, pre[1]))[:, rows]
+    spread = over @ noise @ over.T
+    top = edge.members(energies, edge.plateau)
+    passed = top.size > 0 and bool(seen[top[-1] :].any())
+    plateau = top[seen[top]]
+    if not passed or plateau.size < _PLATEAU:
+        plateau = plateau[:0]
+    post = behind[seen[behind]]
+    short = line(x, post) is None
+    # One sample of the post-edge is one of a wiggle: the plateau says more.
+    first = post[:0] if short and plateau.size else post
+    priors = [generic(x, behind, plateau, first, edge.plateau_ratio, edge.plateau_scatter)]
+    used = np.flatnonzero(seen & (x >= edge.search[0] - edge.nominal))
+    if references and typical is not None and short and used.size >= _PLATEAU:
+        known = [(at - edge.energy_offset - edge.nominal, absorption) for at, absorption in references]
+        priors.append(of_references(x, before, behind, used, known, over @ typical))
+    predictions = [p for p in (predict(x, behind, prior, spread) for prior in priors) if p is not None]
+    predicted = min(predictions, key=lambda p: p.doubt, default=None)
+    if predicted is None or predicted.doubt > _DOUBTFUL:
+        return None
+    half = np.zeros((2, x.size))
+    half[:, rows] = 0.5 * predicted.jump_line @ over
+    return with_half(x, seen, edge, pre, half, predicted.doubt)
