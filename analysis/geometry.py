@@ -200,7 +200,9 @@ def _misfit(profiles: Floats, column: Floats, reach: float, theta: Floats, centr
     cos, sin = np.cos(np.deg2rad(theta)), np.sin(np.deg2rad(theta))
     out = []
     for k in _ORDERS:
-        design = np.stack([cos ** (k - j) * sin**j for j in range(k + 1)], axis=1)
+        # What stands still is the detector's (a flat's noise, rings) and has a constant moment.
+        still = [np.ones_like(cos)] if k % 2 else []
+        design = np.stack([cos ** (k - j) * sin**j for j in range(k + 1)] + still, axis=1)
         moments = profiles @ ((column - axis) / reach) ** k
         rest = moments.T - design @ np.linalg.lstsq(design, moments.T, rcond=None)[0]
         # Third differences of the neighbours in angle hold noise only.
