@@ -25,6 +25,8 @@ _BANDS = 6
 """Groups of rows whose moments are judged."""
 _SURE = 4.0
 """Standard errors that a finding must stand out by."""
+_SURE_ANGLE = 2.5
+"""The same of the angle scale, whose standard error holds more than the noise (the parts of the object disagree)."""
 _WORTH = {"angle": 0.004, "tilt": 0.1, "growth": 0.03}
 """Smaller errors of the angle scale, of the tilt (degrees) and of the magnification are not told: they matter little,
 or (magnification) can be the changing contrast of the object, which moved it by up to 0.023 in trials."""
@@ -117,7 +119,7 @@ def _findings(
     scale: float, scale_error: float, tilt: float, tilt_error: float, growth: Floats, like: float
 ) -> tuple[str, ...]:
     out = []
-    if abs(scale - 1) > max(_WORTH["angle"], _SURE * scale_error):
+    if abs(scale - 1) > max(_WORTH["angle"], _SURE_ANGLE * scale_error):
         out.append(
             f"the stage turned {scale:.3f} ± {scale_error:.3f} times the angle that it told: check its calibration"
         )
@@ -164,28 +166,49 @@ def _angle_scale(frames: Frames, theta: Floats) -> tuple[float, float]:
     middle = 0.5 * (theta[0] + theta[-1])
     misfit = np.array([_misfit(profiles, column, reach, middle + s * (theta - middle), mass.centre[good][order, 1])
                        for s in _SCALES])  # fmt: skip
+    total = misfit.sum(axis=(1, 2))
+    found, curvature = _lowest(total)
+    if not np.isfinite(found):
+        return np.nan, np.nan
+    # At its minimum the misfit counts degrees of freedom if the noise is white; where it is more, the error is, too.
+    excess = max(1.0, float(total.min()) / (misfit[0].size * theta.size))
+    # Of a nearly round object the moments say little, and what they say is the detector's: then the parts disagree.
+    without = [total - misfit[:, k].sum(axis=1) for k in range(misfit.shape[1])]
+    without_band = [total - misfit[:, :, k].sum(axis=1) for k in range(misfit.shape[2])]
+    errors = [float(np.sqrt(excess / curvature)), *(_jackknifed(parts) for parts in (without, without_band))]
+    return found, float(np.nanmax(errors))
+
+
+def _lowest(misfit: Floats) -> tuple[float, float]:
+    """Scale at which the misfit (scale,) is least, and half its second derivative there; NaN if it has no minimum."""
     k = int(np.clip(np.argmin(misfit), 1, misfit.size - 2))
     curve = np.polynomial.Polynomial.fit(_SCALES[k - 1 : k + 2], misfit[k - 1 : k + 2], 2).convert().coef
     if not curve[2] > 0:
         return np.nan, np.nan
-    # At its minimum the misfit counts degrees of freedom if the noise is white; where it is more, the error is, too.
-    excess = max(1.0, float(misfit[k]) / (len(_ORDERS) * len(profiles) * theta.size))
-    return float(np.clip(-curve[1] / (2 * curve[2]), _SCALES[0], _SCALES[-1])), float(np.sqrt(excess / curve[2]))
+    return float(np.clip(-curve[1] / (2 * curve[2]), _SCALES[0], _SCALES[-1])), float(curve[2])
 
 
-def _misfit(profiles: Floats, column: Floats, reach: float, theta: Floats, centre: Floats) -> float:
-    """Squares of what the Helgason-Ludwig polynomials leave of the moments, in units of the moments' noise."""
+def _jackknifed(parts: list[Floats]) -> float:
+    """Standard error of a scale from the misfits that each leave one part out; NaN if there is one part only."""
+    n = len(parts)
+    return float(np.sqrt((n - 1) * np.var([_lowest(misfit)[0] for misfit in parts]))) if n > 1 else np.nan
+
+
+def _misfit(profiles: Floats, column: Floats, reach: float, theta: Floats, centre: Floats) -> Floats:
+    """(order, band) squares of what the Helgason-Ludwig polynomials leave of the moments, in units of their noise."""
     axis = sinusoid(theta, centre)[0][0]
     cos, sin = np.cos(np.deg2rad(theta)), np.sin(np.deg2rad(theta))
-    total = 0.0
+    out = []
     for k in _ORDERS:
-        design = np.stack([cos ** (k - j) * sin**j for j in range(k + 1)], axis=1)
+        # What stands still is the detector's (a flat's noise, rings) and has a constant moment.
+        still = [np.ones_like(cos)] if k % 2 else []
+        design = np.stack([cos ** (k - j) * sin**j for j in range(k + 1)] + still, axis=1)
         moments = profiles @ ((column - axis) / reach) ** k
         rest = moments.T - design @ np.linalg.lstsq(design, moments.T, rcond=None)[0]
         # Third differences of the neighbours in angle hold noise only.
         noise = np.diff(moments, 3, axis=1).std(axis=1) / np.sqrt(20.0)
-        total += float(np.sum((rest / np.maximum(noise, 1e-9 * abs(moments).max(axis=1))) ** 2))
-    return total
+        out.append(np.sum((rest / np.maximum(noise, 1e-9 * abs(moments).max(axis=1))) ** 2, axis=0))
+    return np.array(out)
 
 
 def _unturned(alignment: Alignment, energy: int) -> Floats:

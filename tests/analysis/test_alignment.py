@@ -222,3 +222,6 @@ def test_the_recorded_scan_against_its_truth():
     assert found.axis_offset == pytest.approx(float(known["axis"]), abs=0.02)
     assert found.jitter.max() < 0.02, "there is none"
     assert geometry_check(projections, angles, found).findings == ()
+    told = angles * 180 / 178
+    (finding,) = geometry_check(projections, told, align_projections(projections, told)).findings
+    assert "the stage turned 0.98" in finding
