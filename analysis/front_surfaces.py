@@ -13,12 +13,13 @@ from redoxscope.analysis.curvature import (
     windowed_curvature,
 )
 from redoxscope.analysis.noise import Noise, estimate_noise
-from redoxscope.analysis.scale_space import Level, sample, scale_space, smoothed
+from redoxscope.analysis.scale_space import Level, sample, scale_space, smoothed, weighted_sum
 from redoxscope.analysis.smooth_field import (
     APART,
     ContinuedField,
     SmoothField,
     continue_field,
+    flat_top_weights,
     smooth_field,
     smooth_field_on,
 )
@@ -118,7 +119,8 @@ def front_surfaces(
     ends = np.cumsum([0] + [len(s.vertices) for s in surfaces])
     areas = [vertex_areas(s.vertices, s.faces) for s in surfaces]
     some = windowed_curvature(ladder, points[SOME])
-    chosen = choose_curvature(ladder, points, some, noise, scale, depth)
+    shift = noise.of_value(smooth.window / APART, smooth.window * APART)
+    chosen = choose_curvature(ladder, points, some, noise, scale, depth, shift)
     fixed = window_for_histograms(some, noise, scale[SOME], np.concatenate(areas)[SOME], depth[SOME] > BORDER)
     fixed_mean, fixed_gaussian, _ = curvature_at(ladder, points, np.full(len(points), fixed))
     first, second = principal_curvatures(chosen.mean, chosen.gaussian)
@@ -156,8 +158,9 @@ def _smooth(whole: ContinuedField, ladder: list[Level], levels: Floats, noise: N
 
 def _slope(whole: ContinuedField, ladder: list[Level], levels: Floats) -> float:
     """Median length of the gradient where the widest smoothing of the surfaces crosses a level; 0 if none does."""
-    wide = ladder[len(_SURFACE_WINDOWS)]
-    samples, step = wide.samples, wide.step
+    narrow, wide = ladder[len(_SURFACE_WINDOWS) - 1 : len(_SURFACE_WINDOWS) + 1]
+    samples, step = np.empty_like(wide.samples), wide.step
+    weighted_sum(narrow.samples, wide.samples, *flat_top_weights(narrow.width, wide.width), samples)
     known = whole.depth[::step, ::step, ::step] > 0
     pairs = known[:, :, 1:] & known[:, :, :-1]
     crossed = [np.argwhere(pairs & ((samples[:, :, 1:] < e) != (samples[:, :, :-1] < e))) for e in levels]

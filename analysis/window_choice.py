@@ -48,14 +48,22 @@ class ChosenCurvature:
 
 
 def choose_curvature(
-    ladder: Sequence[Level], points: Floats, some: WindowedCurvature, noise: Noise, scale: Floats, depth: Floats
+    ladder: Sequence[Level],
+    points: Floats,
+    some: WindowedCurvature,
+    noise: Noise,
+    scale: Floats,
+    depth: Floats,
+    shift: float = 0.0,
 ) -> ChosenCurvature:
     """Curvature by the widest window at each vertex that does not contradict the narrower ones.
 
     Some vertices decide for all: windows are wider than their distance. One where noise alone has stopped the widening
     is among others where it has not, so the choice is evened out over a voxel or two. The standard error is that by
     noise and, added in squares, twice the change of H from the next narrower window as far as it exceeds what noise
-    explains: for a bias of fourth order in the width that is the bias itself.
+    explains: for a bias of fourth order in the width that is the bias itself (for the narrowest window, the change to
+    the next is). Where the surface bends, a vertex that noise has displaced has another H than the place it stands
+    for: by 2H² - K times the displacement.
 
     Parameters
     ----------
@@ -65,6 +73,7 @@ def choose_curvature(
     noise : of the field
     scale : (n,) how much stronger than that it is at each point
     depth : (n,) distance to the nearest missing voxel: what is continued beyond makes the error larger
+    shift : standard deviation of the value at the points, as far as noise has displaced them, in the field's unit
     """
     unit = np.array([noise.of_curvature(a, b) for a, b in pairwise(widths(LEVELS))])
     deep, strength = np.ascontiguousarray(depth, np.float64), np.ascontiguousarray(scale, np.float64)
@@ -75,7 +84,9 @@ def choose_curvature(
     _excess(some.mean, some.slope, unit, WINDOWS, strength[SOME], deep[SOME], window[SOME], excess)
     mean, gaussian, slope = curvature_at(ladder, points, window)
     sigma = np.empty(len(points))
-    _errors(slope, unit, WINDOWS, strength, deep, window, 4 * _evened(deciding, excess, points), sigma)
+    square = 4 * _evened(deciding, excess, points)
+    square += np.square((2 * np.square(mean) - gaussian) * shift * strength / np.maximum(slope, 1e-30))
+    _errors(slope, unit, WINDOWS, strength, deep, window, square, sigma)
     return ChosenCurvature(mean.astype(np.float64), gaussian.astype(np.float64), sigma, window)
 
 
@@ -152,11 +163,12 @@ def _excess(
 ) -> None:  # fmt: skip
     """Square of what the last widening changed, beyond what noise explains."""
     for p in prange(mean.shape[1]):
-        w = chosen[p]
-        out[p] = 0.0
-        if w:
-            narrower = _deviation(unit[w - 1], slope[w - 1, p], scale[p], windows[w - 1], depth[p])
-            out[p] = max(0.0, (mean[w, p] - mean[w - 1, p]) ** 2 - narrower * narrower)
+        w = max(chosen[p], 1)
+        narrower = _deviation(unit[w - 1], slope[w - 1, p], scale[p], windows[w - 1], depth[p])
+        out[p] = max(0.0, (mean[w, p] - mean[w - 1, p]) ** 2 - narrower * narrower)
+        if not chosen[p]:
+            # A window is 2^(1/4) as wide as the one before, and the bias goes with the fourth power.
+            out[p] /= 4
 
 
 @njit(parallel=True, cache=True, nogil=True)
@@ -164,9 +176,9 @@ def _errors(
     slope: Image, unit: Floats, windows: Floats, scale: Floats, depth: Floats, chosen: NDArray[np.intp],
     square: Floats, sigma: Doubles,
 ) -> None:  # fmt: skip
+    """By noise, and `square` added to that in squares."""
     for p in prange(len(slope)):
         w = chosen[p]
-        # And the square of the bias.
         by_noise = _deviation(unit[w], slope[p], scale[p], windows[w], depth[p])
         sigma[p] = np.sqrt(by_noise * by_noise + square[p])
 

@@ -2,7 +2,15 @@
 
     python tests/analysis/through_tomography.py --size 128 --angles 180 --counts 8000 2000
 
-prints, energy by energy, P(H < 0) of both and the distance of their histograms of H.
+prints, energy by energy, P(H < 0) of both and the distance of their histograms of H. What came out, half reacted, from
+8339 to 8342.5 eV (96 voxels, 180 angles, seeds 1 and 2, 8000 and 2000 counts):
+
+volume       median error 0.09 and 0.15 eV; noise as found 0.11 and 0.2 eV over 0.57 voxel
+P(H < 0)     of the truth 0.12 to 0.44. Found within 0.05 up to 8341 eV (seed 2: 0.07), 0.07 to 0.16 more at 8341.5 and
+             8342 eV, 0.13 to 0.21 more at 8342.5 eV, where the last parent phase mixes with the new within a voxel
+histograms   4 to 9 % of the area apart up to 8341.5 eV (seed 2: 8 to 15 %), 13 to 23 % beyond; or 0.04 to 0.24, and
+             0.2 to 0.46, of the rms H to be moved
+changes      the sign of every change of P(H < 0) from energy to energy is the truth's; with 64 voxels, 90 angles too
 """
 
 import argparse
@@ -18,10 +26,12 @@ from redoxscope.analysis.volume import edge_volume
 from redoxscope.analysis.xanes import Edge
 from redoxscope.simulators import Particle
 from redoxscope.simulators.microscope import Microscope
+from redoxscope.simulators.spectra import ENERGIES_53
 
-ENERGIES = np.concatenate([np.arange(8200.0, 8321, 30), np.arange(8330.0, 8353, 1), np.arange(8380.0, 8451, 14)])
-ISO = np.arange(8338.5, 8342.6, 0.5)
-"""eV; the simulator's edge energies run from 8338.5 to 8343."""
+ENERGIES = ENERGIES_53
+"""eV; another choice of them bends the post-edge line elsewhere and moves all edge energies by up to half an eV."""
+ISO = np.arange(8339.0, 8342.6, 0.5)
+"""eV; the simulator's edge energies tend to 8338.5 and 8343: at these two there is no front to speak of."""
 MARGIN = 4
 
 
@@ -103,11 +113,12 @@ def main():
         for counts in given.counts:
             result = compare(given.size, given.angles, counts, seed)
             found = result.found
+            noise = found.noise
+            print(f"{given.size} voxels, {given.angles} angles, {counts:g} counts, seed {seed}:", end=" ")
             print(
-                f"{given.size} voxels, {given.angles} angles, {counts:g} counts, seed {seed}: volume {result.error:.3f} eV, "
-                f"noise {found.noise.sigma:.3f} eV over {found.noise.correlation:.2f} voxel, "
-                f"windows {found.surface_window:.2f} and {found.fixed_window:.2f} voxels"
+                f"volume {result.error:.3f} eV, noise {noise.sigma:.3f} eV over {noise.correlation:.2f} voxel,", end=" "
             )
+            print(f"windows {found.surface_window:.2f} and {found.fixed_window:.2f} voxels")
             for name, row in (("area true", result.truth.area), ("area found", found.area),
                               ("P(H<0) true", result.negative[0]), ("P(H<0) found", result.negative[1]),
                               ("histograms apart", result.distance), ("moved by rms H", result.moved)):  # fmt: skip
