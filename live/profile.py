@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from redoxscope.analysis.front import FrontWindow
-from redoxscope.analysis.recipe import Recipe
+from redoxscope.analysis.tomography.recipe import Recipe
 from redoxscope.analysis.xanes import Edge
 from redoxscope.live.errors import UserError
 

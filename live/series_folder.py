@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from redoxscope.analysis.topography import Topography
-from redoxscope.analysis.volume import EdgeVolume
+from redoxscope.analysis.topography.report import Topography
+from redoxscope.analysis.volume.evaluate import EdgeVolume
 from redoxscope.live.atomic import leftovers, locked, replacing
 from redoxscope.live.errors import UserError
 from redoxscope.live.nexus import open_read

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike
 
-from redoxscope.analysis.topography import Topography
+from redoxscope.analysis.topography.report import Topography
 from redoxscope.live.nexus import (
     COMPRESSION,
     Quantity,

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike
 
-from redoxscope.analysis.volume import EdgeVolume
+from redoxscope.analysis.volume.evaluate import EdgeVolume
 from redoxscope.live.atomic import need_room
 from redoxscope.live.nexus import CURVES, LIBVER, MAPS, Quantity, describe, new_file, open_read, put, put_text, set_data
 

@@ -5,12 +5,12 @@ import pyvista
 from numpy.typing import NDArray
 from skimage.measure import marching_cubes
 
-from redoxscope.analysis.curvature import LEVELS, windowed_curvature
-from redoxscope.analysis.noise import estimate_noise
-from redoxscope.analysis.scale_space import scale_space
-from redoxscope.analysis.smooth_field import continue_field, smooth_field
-from redoxscope.analysis.surface import Surface, isosurface, vertex_areas
-from redoxscope.analysis.window_choice import SOME, ChosenCurvature, choose_curvature
+from redoxscope.analysis.topography.curvature import LEVELS, windowed_curvature
+from redoxscope.analysis.topography.noise import estimate_noise
+from redoxscope.analysis.topography.scale_space import scale_space
+from redoxscope.analysis.topography.smooth_field import continue_field, smooth_field
+from redoxscope.analysis.topography.surface import Surface, isosurface, vertex_areas
+from redoxscope.analysis.topography.window_choice import SOME, ChosenCurvature, choose_curvature
 from redoxscope.live.bench.inputs import EDGE, Sizes, shells
 from redoxscope.live.bench.measure import Peer, Stage
 

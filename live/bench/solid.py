@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from skimage.transform import iradon
 
-from redoxscope.analysis.surface import isosurface
-from redoxscope.analysis.tomography import Plan
-from redoxscope.analysis.topography import Topography, topography
+from redoxscope.analysis.tomography.reconstruction import Plan
+from redoxscope.analysis.topography.report import Topography, topography
+from redoxscope.analysis.topography.surface import isosurface
 from redoxscope.live.bench.inputs import EDGE, Sizes, shells, sinograms
 from redoxscope.live.bench.measure import Peer, Stage
 from redoxscope.live.bench.peers import imported

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from redoxscope.analysis.volume import EdgeVolume
-from redoxscope.analysis.volume_plan import VolumePlan
-from redoxscope.analysis.voxels import specks
+from redoxscope.analysis.volume.evaluate import EdgeVolume
+from redoxscope.analysis.volume.plan import VolumePlan
+from redoxscope.analysis.volume.voxels import specks
 from redoxscope.live.nexus import open_read
 
 _CONTEXT = 6

@@ -101,9 +101,9 @@ def _follow(parent: _Parent, gatherer: Gatherer, slices: LiveSlices) -> list[Pat
 def _finish(
     job: VolumeJob, profile: Profile, gatherer: Gatherer, slices: LiveSlices, journals: list[Path], scratch: Path
 ) -> None:
-    from redoxscope.analysis.topography import topography
-    from redoxscope.analysis.volume import slab_rows
-    from redoxscope.analysis.volume_plan import plan_volume
+    from redoxscope.analysis.topography.report import topography
+    from redoxscope.analysis.volume.evaluate import slab_rows
+    from redoxscope.analysis.volume.plan import plan_volume
     from redoxscope.live.series_folder import SeriesFolder
     from redoxscope.live.volume.assembly import assembled
     from redoxscope.live.volume.plan_file import load_plan, save_plan

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from redoxscope.analysis.gauge import Alignment
-from redoxscope.analysis.recipe import Recipe
-from redoxscope.analysis.volume_plan import EdgePlan, VolumePlan
+from redoxscope.analysis.alignment.gauge import Alignment
+from redoxscope.analysis.tomography.recipe import Recipe
+from redoxscope.analysis.volume.plan import EdgePlan, VolumePlan
 from redoxscope.analysis.xanes import Edge
 from redoxscope.live.atomic import replacing
 

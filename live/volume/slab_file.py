@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from redoxscope.analysis.volume import EdgeSlab
+from redoxscope.analysis.volume.evaluate import EdgeSlab
 from redoxscope.live.atomic import need_room, replacing
 from redoxscope.live.nexus import new_file
 

@@ -39,7 +39,7 @@ def make_slab(folder: str, number: int) -> int:
     """Make slab `number` of the scan whose plan and tomograms are in `folder`; runs in a worker."""
     import numba
 
-    from redoxscope.analysis.volume import evaluate_rows, slab_rows
+    from redoxscope.analysis.volume.evaluate import evaluate_rows, slab_rows
     from redoxscope.live.volume.plan_file import load_plan
     from redoxscope.live.volume.slab_file import write_slab
     from redoxscope.live.volume.tomograms import TomogramFiles

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.filters import threshold_otsu
 
-from redoxscope.analysis.cross_sections import slices
-from redoxscope.analysis.drift import DriftTracker
+from redoxscope.analysis.alignment.drift import DriftTracker
+from redoxscope.analysis.alignment.gauge import Alignment
+from redoxscope.analysis.alignment.row_warp import warp
 from redoxscope.analysis.edge_map import PROVISIONAL, EdgeMap, Map
-from redoxscope.analysis.gauge import Alignment
-from redoxscope.analysis.row_warp import warp
-from redoxscope.analysis.tomography import fill_missing
-from redoxscope.analysis.volume import EdgeVolume
+from redoxscope.analysis.tomography.cross_sections import slices
+from redoxscope.analysis.tomography.reconstruction import fill_missing
+from redoxscope.analysis.volume.evaluate import EdgeVolume
 from redoxscope.live.profile import Profile
 from redoxscope.live.reference_spectra import references
 from redoxscope.live.series_folder import SeriesFolder

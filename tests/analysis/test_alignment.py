@@ -9,13 +9,13 @@ import pytest
 from scipy import ndimage
 
 from redoxscope.analysis.absorbance import absorbance, transmission
-from redoxscope.analysis.alignment import align_projections
-from redoxscope.analysis.drift import DriftTracker
-from redoxscope.analysis.geometry import geometry_check
-from redoxscope.analysis.reprojection import reproject
-from redoxscope.analysis.rotation_axis import rotation_axis
-from redoxscope.analysis.row_warp import warp
-from redoxscope.analysis.tomography import reconstruct
+from redoxscope.analysis.alignment.drift import DriftTracker
+from redoxscope.analysis.alignment.geometry import geometry_check
+from redoxscope.analysis.alignment.projections import align_projections
+from redoxscope.analysis.alignment.reprojection import reproject
+from redoxscope.analysis.alignment.rotation_axis import rotation_axis
+from redoxscope.analysis.alignment.row_warp import warp
+from redoxscope.analysis.tomography.reconstruction import reconstruct
 
 from .ellipsoids import particle, project, scan, without_translation
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from redoxscope.analysis.alternation import READINGS, Alternation
-from redoxscope.analysis.topography import topography
+from redoxscope.analysis.topography.alternation import READINGS, Alternation
+from redoxscope.analysis.topography.report import topography
 
 from .known_fields import LEVEL, SLOPE, distance
 

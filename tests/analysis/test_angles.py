@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from redoxscope.analysis.angles import angle_weights, missing_wedge, wedge_warning
+from redoxscope.analysis.tomography.angles import angle_weights, missing_wedge, wedge_warning
 
 
 def test_weights_are_the_measure_of_half_a_turn():

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import pyvista
 
-from redoxscope.analysis.curvature import curvatures, principal_curvatures
-from redoxscope.analysis.smooth_field import derivatives, smooth_field
-from redoxscope.analysis.surface import components, isosurface
-from redoxscope.analysis.topography import topography
+from redoxscope.analysis.topography.curvature import curvatures, principal_curvatures
+from redoxscope.analysis.topography.report import topography
+from redoxscope.analysis.topography.smooth_field import derivatives, smooth_field
+from redoxscope.analysis.topography.surface import components, isosurface
 
 from .shapes import SHAPES, SLOPE, ball, gyroid, merging, noise, random_front, schwarz_p, torus
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from redoxscope.analysis.noise import estimate_noise
-from redoxscope.analysis.smooth_field import APART, continue_field, smooth_field
-from redoxscope.analysis.topography import topography
+from redoxscope.analysis.topography.noise import estimate_noise
+from redoxscope.analysis.topography.report import topography
+from redoxscope.analysis.topography.smooth_field import APART, continue_field, smooth_field
 
 from .known_fields import LEVEL, SLOPE, distance, grown_balls, noisy, two_wells
 

@@ -6,7 +6,7 @@ import finufft
 import numpy as np
 import pytest
 
-from redoxscope.analysis.gridding import Gridding
+from redoxscope.analysis.tomography.gridding import Gridding
 
 
 def points(count, seed=0):

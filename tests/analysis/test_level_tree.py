@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from redoxscope.analysis.level_tree import level_tree
+from redoxscope.analysis.topography.level_tree import level_tree
 
 
 def rough(shape=(26, 30, 34), seed=0):

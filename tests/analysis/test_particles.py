@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from redoxscope.analysis.particles import segment_particles
-from redoxscope.analysis.topography import topography
+from redoxscope.analysis.topography.particles import segment_particles
+from redoxscope.analysis.topography.report import topography
 from redoxscope.simulators import Particle
 
 from .known_fields import LEVEL, SLOPE, distance

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from redoxscope.analysis.cross_sections import slices
-from redoxscope.analysis.filtering import FILTERS
-from redoxscope.analysis.iterative import Projector
-from redoxscope.analysis.stripes import remove_stripes
-from redoxscope.analysis.tomography import Plan, reconstruct
+from redoxscope.analysis.tomography.cross_sections import slices
+from redoxscope.analysis.tomography.filtering import FILTERS
+from redoxscope.analysis.tomography.iterative import Projector
+from redoxscope.analysis.tomography.reconstruction import Plan, reconstruct
+from redoxscope.analysis.tomography.stripes import remove_stripes
 
 N = 96
 # (x, y, half axes, radians, density), in halves of the width: a particle with pores and denser grains.

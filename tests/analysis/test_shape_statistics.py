@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from redoxscope.analysis.bootstrap import share_interval
-from redoxscope.analysis.region import region
-from redoxscope.analysis.topography import topography
+from redoxscope.analysis.topography.bootstrap import share_interval
+from redoxscope.analysis.topography.region import region
+from redoxscope.analysis.topography.report import topography
 
 from .known_fields import LEVEL, SLOPE, distance, grown_balls, noisy
 

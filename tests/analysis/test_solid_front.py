@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from redoxscope.analysis.solid_front import solid_front_speed
+from redoxscope.analysis.topography.solid_front import solid_front_speed
 
 from .known_fields import LEVEL, SLOPE, distance, noisy
 

@@ -5,11 +5,11 @@ import pytest
 from scipy import ndimage
 from skimage.transform import iradon
 
-from redoxscope.analysis.angles import angle_weights
-from redoxscope.analysis.filtering import FILTERS
-from redoxscope.analysis.rotation_axis import rotation_axis
-from redoxscope.analysis.row_warp import warp
-from redoxscope.analysis.tomography import fill_missing, reconstruct
+from redoxscope.analysis.alignment.rotation_axis import rotation_axis
+from redoxscope.analysis.alignment.row_warp import warp
+from redoxscope.analysis.tomography.angles import angle_weights
+from redoxscope.analysis.tomography.filtering import FILTERS
+from redoxscope.analysis.tomography.reconstruction import fill_missing, reconstruct
 
 WIDTH = 64
 # Three balls (z, y, x, radius) around the axis: an object without symmetry.

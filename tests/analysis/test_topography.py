@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from redoxscope.analysis.curvature import curvatures
-from redoxscope.analysis.smooth_field import derivatives, smooth_field
-from redoxscope.analysis.surface import components, euler_characteristic, isosurface, vertex_areas
-from redoxscope.analysis.topography import topography
+from redoxscope.analysis.topography.curvature import curvatures
+from redoxscope.analysis.topography.report import topography
+from redoxscope.analysis.topography.smooth_field import derivatives, smooth_field
+from redoxscope.analysis.topography.surface import components, euler_characteristic, isosurface, vertex_areas
 
 LEVEL = 8340.0
 SLOPE = 0.2  # eV per voxel

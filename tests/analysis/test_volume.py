@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from redoxscope.analysis.absorbance import absorbance, transmission
-from redoxscope.analysis.folding import learn_basis
-from redoxscope.analysis.recipe import Recipe
-from redoxscope.analysis.tomography import reconstruct
-from redoxscope.analysis.volume import edge_volume
+from redoxscope.analysis.tomography.recipe import Recipe
+from redoxscope.analysis.tomography.reconstruction import reconstruct
+from redoxscope.analysis.volume.evaluate import edge_volume
+from redoxscope.analysis.volume.folding import learn_basis
 from redoxscope.analysis.xanes import Edge
 
 DATA = Path(os.environ.get("REDOXSCOPE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data")) / "fxi_3d"

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from redoxscope.analysis.curvature import LEVELS, WINDOWS, curvature_at
-from redoxscope.analysis.scale_space import scale_space
-from redoxscope.analysis.smooth_field import continue_field
-from redoxscope.analysis.topography import Topography, topography
-from redoxscope.analysis.volume import edge_volume
+from redoxscope.analysis.topography.curvature import LEVELS, WINDOWS, curvature_at
+from redoxscope.analysis.topography.report import Topography, topography
+from redoxscope.analysis.topography.scale_space import scale_space
+from redoxscope.analysis.topography.smooth_field import continue_field
+from redoxscope.analysis.volume.evaluate import edge_volume
 from redoxscope.analysis.xanes import Edge
 from redoxscope.simulators import Particle
 from redoxscope.simulators.microscope import Microscope

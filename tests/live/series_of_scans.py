@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from redoxscope.analysis.alternation import READINGS, Alternation
-from redoxscope.analysis.domains import Domains, Necks, Regions
-from redoxscope.analysis.gauge import Alignment
-from redoxscope.analysis.particle_table import ParticleTable
-from redoxscope.analysis.shape_statistics import ShapeStatistics
-from redoxscope.analysis.topography import FrontSurface, Topography
-from redoxscope.analysis.volume import EdgeVolume
+from redoxscope.analysis.alignment.gauge import Alignment
+from redoxscope.analysis.topography.alternation import READINGS, Alternation
+from redoxscope.analysis.topography.domains import Domains, Necks, Regions
+from redoxscope.analysis.topography.particle_table import ParticleTable
+from redoxscope.analysis.topography.report import FrontSurface, Topography
+from redoxscope.analysis.topography.shape_statistics import ShapeStatistics
+from redoxscope.analysis.volume.evaluate import EdgeVolume
 from redoxscope.live.series_parts import EdgeRecord, FrameCount, ScanRecord, SeriesFacts
 
 ENERGIES = np.linspace(8200.0, 8450.0, 11)

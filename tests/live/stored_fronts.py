@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from redoxscope.analysis.topography import topography
+from redoxscope.analysis.topography.report import topography
 from redoxscope.live.series_folder import SeriesFolder
 
 from .series_of_scans import FACTS, scan, volume_of

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from redoxscope.analysis.recipe import Recipe
+from redoxscope.analysis.tomography.recipe import Recipe
 from redoxscope.analysis.xanes import Edge
 from redoxscope.live.edge_maps import EdgeMaps
 from redoxscope.live.errors import UserError

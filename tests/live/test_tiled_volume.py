@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from redoxscope.analysis.volume import EdgeSlab
+from redoxscope.analysis.volume.evaluate import EdgeSlab
 from redoxscope.live.series_folder import SeriesFolder
 from redoxscope.live.slice_file import Slice
 from redoxscope.live.tiled_server import EmbeddedTiled

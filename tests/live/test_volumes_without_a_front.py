@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from redoxscope.analysis.topography import topography
+from redoxscope.analysis.topography.report import topography
 from redoxscope.live.cli import main
 from redoxscope.live.figures.probe import can_render
 from redoxscope.live.series_folder import SeriesFolder

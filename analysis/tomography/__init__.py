@@ -1,0 +1,15 @@
+"""From sinograms to slices, many at a time.
+
+reconstruction   filtered backprojection, and its plan for one geometry
+slice_transform  the transform behind it, by our gridding or by finufft
+gridding · lanes our non-uniform FFT
+angles · filtering    what angles count for; filters by name
+cross_sections   three planes without the volume
+iterative        SIRT and TV, for few angles and missing wedges
+stripes          rings taken out by algotom
+recipe           which of these, as a profile says
+"""
+
+from redoxscope.analysis.tomography.reconstruction import Plan, reconstruct
+
+__all__ = ["Plan", "reconstruct"]

@@ -1,0 +1,147 @@
+"""Curvature of a field's level sets, from the field's own derivatives, through windows of many widths.
+
+Curvature is a second derivative, and taken from triangles it amplifies noise: here it comes from the field, smoothed by
+flat-top windows (of fourth order: no bias on cubic polynomials) of many widths, of which `window_choice` picks one.
+
+Distances are in voxels, coordinates in (z, y, x) index units. Sign: with f = E₀ the front and the normal
+n = ∇f/|∇f| pointing from low f, the new phase, to high f, H = ½∇·n is positive where the new phase is convex.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+from redoxscope.analysis.topography.scale_space import Level, sample, weighted_sum, widths
+from redoxscope.analysis.topography.smooth_field import flat_top_weights
+
+Floats = NDArray[np.floating]
+Doubles = NDArray[np.float64]
+Image = NDArray[np.float32]
+
+LEVELS = 10
+"""Gaussians from 1.5 to 6.9 voxels; two neighbours make a flat-top window."""
+WINDOWS = np.sqrt(np.array(widths(LEVELS)[:-1]) * np.array(widths(LEVELS)[1:]))
+"""σ of the flat-top windows, voxels."""
+
+
+@dataclass(frozen=True)
+class WindowedCurvature:
+    """Curvature at some points by each of the windows."""
+
+    mean: Image
+    """(window, n) 1/voxel."""
+    gaussian: Image
+    """(window, n) 1/voxel²."""
+    slope: Image
+    """(window, n) length of the gradient, field units per voxel."""
+
+
+def windowed_curvature(ladder: Sequence[Level], points: Floats) -> WindowedCurvature:
+    """Curvature of the level sets through some points, by all windows.
+
+    Parameters
+    ----------
+    ladder : `LEVELS` of a field without missing voxels, see `scale_space`
+    points : (n, 3) in index units of the field
+    """
+    at = np.ascontiguousarray(points, dtype=np.float32)
+    n = len(at)
+    out = WindowedCurvature(*(np.empty((LEVELS - 1, n), dtype=np.float32) for _ in range(3)))
+    before, after = np.empty((n, 10), dtype=np.float32), np.empty((n, 10), dtype=np.float32)
+    for i, level in enumerate(ladder):
+        sample(level.samples, level.step, at, after)
+        if i:
+            u, v = flat_top_weights(ladder[i - 1].width, level.width)
+            _combine(before, after, u, v, out.mean[i - 1], out.gaussian[i - 1], out.slope[i - 1])
+        before, after = after, before
+    return out
+
+
+def curvature_at(ladder: Sequence[Level], points: Floats, window: NDArray[np.intp]) -> tuple[Image, Image, Image]:
+    """Mean and Gaussian curvature (n,) and the gradient's length (n,) at some points, each by a window of its own.
+
+    Parameters
+    ----------
+    ladder, points : as for `windowed_curvature`
+    window : (n,) index into `WINDOWS`
+    """
+    mean, gaussian, slope = (np.empty(len(points), dtype=np.float32) for _ in range(3))
+    for w in np.unique(window).tolist():
+        own = np.flatnonzero(window == w)
+        at = np.ascontiguousarray(points[own], dtype=np.float32)
+        narrow, wide = ladder[w], ladder[w + 1]
+        u, v = flat_top_weights(narrow.width, wide.width)
+        first = np.empty((len(at), 10), dtype=np.float32)
+        second = first
+        if narrow.step == wide.step:
+            # One sampling of the sum instead of two.
+            both = np.empty_like(narrow.samples)
+            weighted_sum(narrow.samples, wide.samples, u, v, both)
+            sample(both, narrow.step, at, first)
+            u, v = 1.0, 0.0
+        else:
+            second = np.empty_like(first)
+            sample(narrow.samples, narrow.step, at, first)
+            sample(wide.samples, wide.step, at, second)
+        found = [np.empty(len(at), dtype=np.float32) for _ in range(3)]
+        _combine(first, second, u, v, *found)
+        for out, part in zip((mean, gaussian, slope), found, strict=True):
+            out[own] = part
+    return mean, gaussian, slope
+
+
+def curvatures(gradient: Floats, hessian: Floats) -> tuple[Doubles, Doubles]:
+    """Mean and Gaussian curvature of the level set through a point.
+
+    With g = ∇f, M the Hessian and the normal n = g/|g|, which points from low to high f:
+    H = ½ ∇·n = (|g|² tr M - gᵀMg)/(2|g|³) and K = gᵀ adj(M) g/|g|⁴ (Goldman, CAGD 22, 632 (2005)). A sphere of
+    radius r with low f inside, the new phase, has H = +1/r and K = 1/r².
+
+    Parameters
+    ----------
+    gradient : (n, 3)
+    hessian : (n, 6) zz, yy, xx, zy, zx, yx
+
+    Returns
+    -------
+    H (n,) in 1/length and K (n,) in 1/length², NaN where the gradient vanishes
+    """
+    joined = np.concatenate([np.zeros((len(gradient), 1)), gradient, hessian], axis=1).astype(np.float64)
+    mean, gauss, slope = (np.empty(len(joined)) for _ in range(3))
+    _combine(joined, joined, 1.0, 0.0, mean, gauss, slope)
+    return mean, gauss
+
+
+def principal_curvatures(mean: Floats, gaussian: Floats) -> tuple[Doubles, Doubles]:
+    """κ₁ ≥ κ₂ from H and K: H ± √(H² - K), where noise makes the root imaginary both are H."""
+    root = np.sqrt(np.maximum(np.square(mean) - gaussian, 0.0))
+    return np.asarray(mean + root, dtype=np.float64), np.asarray(mean - root, dtype=np.float64)
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _combine(before: Floats, after: Floats, u: float, v: float, mean: Floats, gaussian: Floats, slope: Floats) -> None:
+    """Curvatures and slope of u·before + v·after, each (n, 10) value, gradient, Hessian."""
+    for p in prange(len(before)):
+        a, b = before[p], after[p]
+        gz, gy, gx = u * a[1] + v * b[1], u * a[2] + v * b[2], u * a[3] + v * b[3]
+        zz, yy, xx = u * a[4] + v * b[4], u * a[5] + v * b[5], u * a[6] + v * b[6]
+        zy, zx, yx = u * a[7] + v * b[7], u * a[8] + v * b[8], u * a[9] + v * b[9]
+        square = gz * gz + gy * gy + gx * gx
+        slope[p] = np.sqrt(square)
+        if square == 0:
+            mean[p] = gaussian[p] = np.nan
+            continue
+        along = gz * gz * zz + gy * gy * yy + gx * gx * xx + 2 * (gz * gy * zy + gz * gx * zx + gy * gx * yx)
+        adjoint = (
+            gz * gz * (yy * xx - yx * yx)
+            + gy * gy * (zz * xx - zx * zx)
+            + gx * gx * (zz * yy - zy * zy)
+            + 2 * gz * gy * (zx * yx - zy * xx)
+            + 2 * gz * gx * (zy * yx - zx * yy)
+            + 2 * gy * gx * (zy * zx - zz * yx)
+        )
+        mean[p] = (square * (zz + yy + xx) - along) / (2 * square * slope[p])
+        gaussian[p] = adjoint / (square * square)

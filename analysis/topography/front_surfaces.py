@@ -1,0 +1,191 @@
+"""The front's surfaces at several edge energies, with the curvature at each vertex and its standard error."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redoxscope.analysis.topography.curvature import (
+    LEVELS,
+    WINDOWS,
+    curvature_at,
+    principal_curvatures,
+    windowed_curvature,
+)
+from redoxscope.analysis.topography.noise import Noise, estimate_noise
+from redoxscope.analysis.topography.scale_space import Level, sample, scale_space, smoothed, weighted_sum
+from redoxscope.analysis.topography.smooth_field import (
+    APART,
+    ContinuedField,
+    SmoothField,
+    continue_field,
+    flat_top_weights,
+    smooth_field,
+    smooth_field_on,
+)
+from redoxscope.analysis.topography.surface import isosurface, vertex_areas
+from redoxscope.analysis.topography.window_choice import SOME, choose_curvature, window_for_histograms
+
+Floats = NDArray[np.floating]
+Doubles = NDArray[np.float64]
+Image = NDArray[np.float32]
+Indices = NDArray[np.intp]
+
+BORDER = 2.0
+"""Voxels; a vertex closer than this to missing voxels is flagged: its curvature rests on an extrapolation."""
+_SURFACE_WINDOWS = WINDOWS[:4]
+_DISPLACEMENT = 0.06
+"""Voxels; noise may move the surface by this much, if the widest window allows."""
+_SPECK = 4 * np.pi * float(_SURFACE_WINDOWS[-1]) ** 2
+"""Voxel²; smaller pieces may be noise."""
+_SLOPES = 5000
+"""Places at each level at which the field's slope is looked up."""
+_EVEN = 2.0
+"""Voxels over which a map of the noise is smoothed: what is estimated voxel by voxel is noisy itself."""
+
+
+@dataclass(frozen=True)
+class FrontSurface:
+    """The front at one edge energy; the arrays are empty if there is none."""
+
+    iso_energy: float
+    vertices: Doubles
+    """(n, 3) in (z, y, x), µm from the centre of voxel (0, 0, 0)."""
+    faces: Indices
+    """(m, 3) vertex numbers."""
+    mean_curvature: Doubles
+    """(n,) 1/µm, positive where the new phase is convex; by the window that suits the vertex."""
+    gaussian_curvature: Doubles
+    """(n,) 1/µm², by the same window."""
+    vertex_area: Doubles
+    """(n,) µm², a third of the triangles around it."""
+    near_border: NDArray[np.bool_]
+    """(n,) within two voxels of missing data, where curvature is extrapolated."""
+    kappa1: Doubles
+    """(n,) 1/µm, the larger principal curvature."""
+    kappa2: Doubles
+    """(n,) 1/µm, the smaller principal curvature."""
+    mean_curvature_sigma: Doubles
+    """(n,) 1/µm, standard error of the mean curvature."""
+    window: Doubles
+    """(n,) µm, σ of the window that suits the vertex."""
+    mean_curvature_fixed: Doubles
+    """(n,) 1/µm, by one window for all vertices of all energies: for histograms, which a choice would distort."""
+    gaussian_curvature_fixed: Doubles
+    """(n,) 1/µm², by the same window."""
+
+
+@dataclass(frozen=True)
+class Fronts:
+    """Surfaces, and what they were made with."""
+
+    surfaces: tuple[FrontSurface, ...]
+    smooth: SmoothField | None
+    """The field whose level sets they are; None if it has no known voxel."""
+    noise: Noise
+    """Of the field."""
+    surface_window: float
+    """σ of the window whose surfaces are drawn, µm; NaN if the field has no known voxel."""
+    fixed_window: float
+    """σ of the window of the `_fixed` curvatures, µm; NaN if there is no surface."""
+
+
+def front_surfaces(
+    field: Floats, levels: Floats, voxel_size: float, sigma: Floats | None = None, window: float | None = None
+) -> Fronts:
+    """Surfaces field = level of a smoothed field, with curvature by DESIGN §5.
+
+    Parameters
+    ----------
+    field : (z, y, x) eV on cubic voxels, NaN where missing
+    levels : (iso,) eV
+    voxel_size : µm
+    sigma : (z, y, x) how noisy each voxel is compared to the others; in any unit, not positive where not known
+    window : σ of the flat-top window whose surfaces are drawn, voxels; by default found from the noise
+    """
+    if not np.isfinite(field).any():
+        nothing = tuple(_without_vertices(float(level)) for level in levels)
+        return Fronts(nothing, None, Noise(0.0, 0.0, 0.0), np.nan, np.nan)
+    whole = continue_field(field)
+    relative = None if sigma is None else _relative(whole, sigma)
+    noise = estimate_noise(whole.values, whole.depth, relative)
+    ladder = scale_space(whole.values, LEVELS)
+    smooth = _smooth(whole, ladder, levels, noise) if window is None else smooth_field(whole, window)
+    surfaces = [isosurface(smooth.values, level - smooth.offset, min_area=_SPECK) for level in levels]
+    points = np.concatenate([s.vertices for s in surfaces]) - whole.origin.astype(np.float64)
+    nearest = tuple(np.rint(points).astype(np.intp).T)
+    depth = whole.depth[nearest]
+    scale = np.ones(len(points)) if relative is None else relative[nearest]
+    ends = np.cumsum([0] + [len(s.vertices) for s in surfaces])
+    areas = [vertex_areas(s.vertices, s.faces) for s in surfaces]
+    some = windowed_curvature(ladder, points[SOME])
+    shift = noise.of_value(smooth.window / APART, smooth.window * APART)
+    chosen = choose_curvature(ladder, points, some, noise, scale, depth, shift)
+    fixed = window_for_histograms(some, noise, scale[SOME], np.concatenate(areas)[SOME], depth[SOME] > BORDER)
+    fixed_mean, fixed_gaussian, _ = curvature_at(ladder, points, np.full(len(points), fixed))
+    first, second = principal_curvatures(chosen.mean, chosen.gaussian)
+    out = []
+    for level, surface, area, start, end in zip(levels, surfaces, areas, ends, ends[1:], strict=False):
+        own = slice(start, end)
+        out.append(
+            FrontSurface(
+                iso_energy=float(level),
+                vertices=surface.vertices * voxel_size,
+                faces=surface.faces,
+                mean_curvature=chosen.mean[own] / voxel_size,
+                gaussian_curvature=chosen.gaussian[own] / voxel_size**2,
+                vertex_area=area * voxel_size**2,
+                near_border=depth[own] <= BORDER,
+                kappa1=first[own] / voxel_size,
+                kappa2=second[own] / voxel_size,
+                mean_curvature_sigma=chosen.sigma[own] / voxel_size,
+                window=WINDOWS[chosen.window[own]] * voxel_size,
+                mean_curvature_fixed=fixed_mean[own].astype(np.float64) / voxel_size,
+                gaussian_curvature_fixed=fixed_gaussian[own].astype(np.float64) / voxel_size**2,
+            )
+        )
+    width = float(WINDOWS[fixed]) * voxel_size if len(points) else np.nan
+    return Fronts(tuple(out), smooth, noise, smooth.window * voxel_size, width)
+
+
+def _smooth(whole: ContinuedField, ladder: list[Level], levels: Floats, noise: Noise) -> SmoothField:
+    """Smoothed by the narrowest window that keeps the noise away from all levels."""
+    slope = _slope(whole, ladder, levels - whole.offset)
+    moved = np.array([noise.of_value(w / APART, w * APART) for w in _SURFACE_WINDOWS]) / max(slope, 1e-30)
+    enough = np.flatnonzero(moved < _DISPLACEMENT)
+    return smooth_field_on(whole, ladder, int(enough[0]) if len(enough) else len(_SURFACE_WINDOWS) - 1)
+
+
+def _slope(whole: ContinuedField, ladder: list[Level], levels: Floats) -> float:
+    """Median length of the gradient where the widest smoothing of the surfaces crosses a level; 0 if none does."""
+    narrow, wide = ladder[len(_SURFACE_WINDOWS) - 1 : len(_SURFACE_WINDOWS) + 1]
+    samples, step = np.empty_like(wide.samples), wide.step
+    weighted_sum(narrow.samples, wide.samples, *flat_top_weights(narrow.width, wide.width), samples)
+    known = whole.depth[::step, ::step, ::step] > 0
+    pairs = known[:, :, 1:] & known[:, :, :-1]
+    crossed = [np.argwhere(pairs & ((samples[:, :, 1:] < e) != (samples[:, :, :-1] < e))) for e in levels]
+    places = np.concatenate([at[:: 1 + len(at) // _SLOPES] for at in crossed])
+    if not len(places):
+        return 0.0
+    points = ((places + np.array([0, 0, 0.5])) * step).astype(np.float32)
+    found = np.empty((len(points), 10), dtype=np.float32)
+    sample(samples, step, points, found)
+    return float(np.median(np.linalg.norm(found[:, 1:4], axis=1)))
+
+
+def _relative(whole: ContinuedField, sigma: Floats) -> Image:
+    """A map of the noise, smooth and about 1; 1 where it is not known."""
+    part = whole.crop(sigma)
+    good = np.isfinite(part) & (part > 0) & (whole.depth > 0)
+    if not good.any():
+        return np.ones_like(part)
+    part = np.where(good, part / np.float32(np.median(part[good])), np.float32(0)).clip(0, 10)
+    weight = smoothed(good.astype(np.float32), _EVEN**2)
+    return np.where(weight > 1e-3, smoothed(part, _EVEN**2) / np.maximum(weight, np.float32(1e-3)), np.float32(1))
+
+
+def _without_vertices(level: float) -> FrontSurface:
+    none = np.empty(0)
+    faces = np.empty((0, 3), dtype=np.intp)
+    flags = np.empty(0, dtype=np.bool_)
+    return FrontSurface(level, np.empty((0, 3)), faces, none, none, none, flags, *[none] * 6)

@@ -1,0 +1,173 @@
+"""A field with missing voxels, continued and smoothed by one window: its values, and its derivatives at any point."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from redoxscope.analysis.topography.border import continued, depth
+from redoxscope.analysis.topography.scale_space import SPLINE_VARIANCE, Level, at_voxels, sample, smoothed, weighted_sum
+
+Floats = NDArray[np.floating]
+Doubles = NDArray[np.float64]
+Image = NDArray[np.float32]
+
+_MARGIN = 12
+"""Voxels around the known ones: three samples of the coarsest grid."""
+_NARROWEST = 1.0
+APART = 2.0**0.125
+"""The two Gaussians of a flat-top window, over and under its width."""
+
+
+@dataclass(frozen=True)
+class ContinuedField:
+    """The part of a field that holds its known voxels, with a margin, and without missing voxels."""
+
+    values: Image
+    """(z, y, x) minus `offset`."""
+    depth: Image
+    """(z, y, x) distance to the nearest missing voxel, 0 where missing itself; voxels."""
+    offset: float
+    """About the field's middle: a float32 near 8341 eV resolves a meV only, too little to be differentiated."""
+    origin: NDArray[np.intp]
+    """(3,) index in the field of the first of `values`."""
+    shape: tuple[int, ...]
+    """Of the field."""
+
+    def crop(self, other: Floats) -> Image:
+        """The same part of another array of the field's shape; the margin is NaN."""
+        inner = tuple(slice(o + _MARGIN, o + n - _MARGIN) for o, n in zip(self.origin, self.values.shape, strict=True))
+        return np.pad(other[inner].astype(np.float32), _MARGIN, constant_values=np.nan)
+
+
+@dataclass(frozen=True)
+class SmoothField:
+    """A field smoothed by one window, to be evaluated between the voxels."""
+
+    values: Image
+    """(z, y, x) smoothed field minus `offset`, NaN where the original was missing."""
+    offset: float
+    samples: Image
+    """Weights of quartic B-splines."""
+    origin: NDArray[np.intp]
+    """(3,) index in `values` of the first of `samples`."""
+    window: float
+    """σ of the flat-top Gaussian, voxels."""
+
+
+def continue_field(field: Floats) -> ContinuedField:
+    """Fill the missing voxels of a field, also those around the array, from the known ones.
+
+    Parameters
+    ----------
+    field : (z, y, x), NaN where missing; what lies outside the array is missing as well
+
+    Raises
+    ------
+    ValueError
+        If the field is not three-dimensional or has no known voxel.
+    """
+    if field.ndim != 3:
+        raise ValueError(f"the field has {field.ndim} dimensions: (z, y, x) is needed")
+    known = np.isfinite(field)
+    if not known.any():
+        raise ValueError("the field has no known voxel: there is nothing to smooth")
+    box = ndimage.find_objects(known.view(np.uint8))[0]
+    offset = float(np.median(field[known]))
+    cropped = np.where(known[box], field[box] - offset, np.nan).astype(np.float32)
+    padded = np.pad(cropped, _MARGIN, constant_values=np.nan)
+    origin = np.array([s.start - _MARGIN for s in box])
+    return ContinuedField(continued(padded), depth(np.isfinite(padded)), offset, origin, field.shape)
+
+
+def smooth_field(field: Floats | ContinuedField, window: float) -> SmoothField:
+    """Smooth a field with missing voxels by a flat-top window.
+
+    Parameters
+    ----------
+    field : (z, y, x), NaN where missing, or what `continue_field` has made of it
+    window : σ of the flat-top Gaussian, voxels, at least 1
+
+    Raises
+    ------
+    ValueError
+        If the field is not three-dimensional or has no known voxel, or the window is too narrow.
+    """
+    if not window >= _NARROWEST:
+        raise ValueError(f"a window of {window:g} voxels is narrower than the grid resolves: at least 1 is needed")
+    whole = field if isinstance(field, ContinuedField) else continue_field(field)
+    narrow = smoothed(whole.values, (window / APART) ** 2 - SPLINE_VARIANCE)
+    wide = smoothed(narrow, (window * APART) ** 2 - (window / APART) ** 2)
+    return _flat_top(whole, narrow, wide, window)
+
+
+def smooth_field_on(whole: ContinuedField, ladder: Sequence[Level], number: int) -> SmoothField:
+    """The same, by the window between two successive levels, which need not be smoothed again.
+
+    Parameters
+    ----------
+    ladder : levels of `whole.values`, see `scale_space`
+    number : of the narrower of the two
+    """
+    fine = max(i for i, level in enumerate(ladder[: number + 1]) if level.step == 1)
+    inner, outer = ladder[number].width, ladder[number + 1].width
+    narrow = ladder[fine].samples
+    if fine < number:
+        narrow = smoothed(narrow, inner**2 - ladder[fine].width ** 2)
+    known = ladder[number + 1].step == 1
+    wide = ladder[number + 1].samples if known else smoothed(narrow, outer**2 - inner**2)
+    return _flat_top(whole, narrow, wide, float(np.sqrt(inner * outer)))
+
+
+def _flat_top(whole: ContinuedField, narrow: Image, wide: Image, window: float) -> SmoothField:
+    u, v = flat_top_weights(window / APART, window * APART)
+    samples = np.empty_like(narrow)
+    weighted_sum(narrow, wide, u, v, samples)
+    values = np.empty(whole.shape, dtype=np.float32)
+    _place(at_voxels(samples), whole.depth, whole.origin, values)
+    return SmoothField(values, whole.offset, samples, whole.origin, window)
+
+
+def flat_top_weights(narrow: float, wide: float) -> tuple[float, float]:
+    """Weights of two Gaussian smoothings whose sum has no bias on cubic polynomials.
+
+    The variances of the two cancel: (b²·G_a - a²·G_b)/(b² - a²) has a bias of -(ab)²/8·∇⁴f, the same as the flat-top
+    window G - (w²/2)·∇²G (Wand & Schucany, Can. J. Stat. 18, 197 (1990)) of width w² = ab, without its derivatives.
+    """
+    a, b = narrow**2, wide**2
+    return b / (b - a), -a / (b - a)
+
+
+def derivatives(field: SmoothField, points: Floats) -> tuple[Doubles, Doubles, Doubles]:
+    """Value, gradient and Hessian of a smooth field.
+
+    Parameters
+    ----------
+    points : (n, 3) in (z, y, x) index units, within the field's known voxels
+
+    Returns
+    -------
+    value minus the field's `offset` (n,), gradient (n, 3), Hessian (n, 6) as zz, yy, xx, zy, zx, yx; in units of the
+    field per voxel and per voxel²
+    """
+    out = np.empty((len(points), 10), dtype=np.float32)
+    sample(field.samples, 1, np.ascontiguousarray(points - field.origin, dtype=np.float32), out)
+    wide = out.astype(np.float64)
+    return wide[:, 0], wide[:, 1:4], wide[:, 4:]
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _place(smooth: Image, depth: Image, origin: NDArray[np.intp], out: Image) -> None:
+    """Put the known voxels where they are in the whole field, NaN elsewhere."""
+    nz, ny, nx = smooth.shape
+    for z in prange(out.shape[0]):
+        p = z - origin[0]
+        for y in range(out.shape[1]):
+            q = y - origin[1]
+            for x in range(out.shape[2]):
+                r = x - origin[2]
+                inside = 0 <= p < nz and 0 <= q < ny and 0 <= r < nx
+                out[z, y, x] = smooth[p, q, r] if inside and depth[p, q, r] > 0 else np.float32(np.nan)

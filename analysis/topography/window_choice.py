@@ -1,0 +1,202 @@
+"""Which window suits the curvature at each vertex, and how exact the curvature is there.
+
+Where the front is flat a wide window takes the noise away; where it bends sharply only a narrow one leaves the bend as
+it is. Which is right at a vertex follows from the noise (Lepski, Theory Probab. Appl. 35, 454 (1991)): from the
+narrowest on, as long as the intervals H ± 2.5 standard deviations of all windows so far have a value in common, a wider
+window is taken. Distances are in voxels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+from redoxscope.analysis.topography.curvature import LEVELS, WINDOWS, WindowedCurvature, curvature_at
+from redoxscope.analysis.topography.noise import Noise
+from redoxscope.analysis.topography.scale_space import Level, smoothed, widths
+
+Floats = NDArray[np.floating]
+Doubles = NDArray[np.float64]
+Image = NDArray[np.float32]
+
+SOME = slice(None, None, 4)
+"""Vertices that decide about the windows."""
+_KAPPA = 2.5
+_CELL = 2.0
+_EVEN = 0.3
+"""Voxels, and variance in such cells: the choice is evened out over 1.2 voxels."""
+_BROAD = 0.2
+_SLOPE_ERROR = 3e-4
+"""Of 1/voxel: rounding and spline, so that a field without noise has a width of its intervals."""
+
+
+@dataclass(frozen=True)
+class ChosenCurvature:
+    """Curvature at some points by the window that suits each."""
+
+    mean: Doubles
+    """(n,) 1/voxel."""
+    gaussian: Doubles
+    """(n,) 1/voxel²."""
+    sigma: Doubles
+    """(n,) standard error of `mean`, 1/voxel."""
+    window: NDArray[np.intp]
+    """(n,) index into `WINDOWS`."""
+
+
+def choose_curvature(
+    ladder: Sequence[Level],
+    points: Floats,
+    some: WindowedCurvature,
+    noise: Noise,
+    scale: Floats,
+    depth: Floats,
+    shift: float = 0.0,
+) -> ChosenCurvature:
+    """Curvature by the widest window at each vertex that does not contradict the narrower ones.
+
+    Some vertices decide for all: windows are wider than their distance. One where noise alone has stopped the widening
+    is among others where it has not, so the choice is evened out over a voxel or two. The standard error is that by
+    noise and, added in squares, twice the change of H from the next narrower window as far as it exceeds what noise
+    explains: for a bias of fourth order in the width that is the bias itself (for the narrowest window, the change to
+    the next is). Where the surface bends, a vertex that noise has displaced has another H than the place it stands
+    for: by 2H² - K times the displacement.
+
+    Parameters
+    ----------
+    ladder : `LEVELS` of a field without missing voxels, see `scale_space`
+    points : (n, 3) in index units of the field
+    some : curvatures of the points that decide, `points[SOME]`
+    noise : of the field
+    scale : (n,) how much stronger than that it is at each point
+    depth : (n,) distance to the nearest missing voxel: what is continued beyond makes the error larger
+    shift : standard deviation of the value at the points, as far as noise has displaced them, in the field's unit
+    """
+    unit = np.array([noise.of_curvature(a, b) for a, b in pairwise(widths(LEVELS))])
+    deep, strength = np.ascontiguousarray(depth, np.float64), np.ascontiguousarray(scale, np.float64)
+    deciding = points[SOME]
+    widest, excess = np.empty(len(deciding)), np.empty(len(deciding))
+    _widest(some.mean, some.slope, unit, WINDOWS, strength[SOME], deep[SOME], widest)
+    window = np.rint(_evened(deciding, widest, points)).astype(np.intp)
+    _excess(some.mean, some.slope, unit, WINDOWS, strength[SOME], deep[SOME], window[SOME], excess)
+    mean, gaussian, slope = curvature_at(ladder, points, window)
+    sigma = np.empty(len(points))
+    square = 4 * _evened(deciding, excess, points)
+    square += np.square((2 * np.square(mean) - gaussian) * shift * strength / np.maximum(slope, 1e-30))
+    _errors(slope, unit, WINDOWS, strength, deep, window, square, sigma)
+    return ChosenCurvature(mean.astype(np.float64), gaussian.astype(np.float64), sigma, window)
+
+
+def _evened(points: Floats, values: Floats, at: Floats) -> Doubles:
+    """Mean of scattered values around other places, weighted by a Gaussian of about 1.2 voxels.
+
+    `points` (m, 3) and `at` (n, 3) in voxels, not negative; where there is no point near, the result (n,) is 0.
+    """
+    shape = tuple(int(n) + 1 for n in np.max(np.rint(at / _CELL), axis=0, initial=0))
+    total, count = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    _scatter(points, values, total, count)
+    out = np.empty(len(at))
+    _gather(smoothed(total, _EVEN), smoothed(count, _EVEN), at, out)
+    return out
+
+
+def window_for_histograms(
+    curvature: WindowedCurvature, noise: Noise, scale: Floats, area: Floats, counted: NDArray[np.bool_]
+) -> int:
+    """The narrowest window, as index, whose histogram of H is not broadened by noise.
+
+    That is where the noise of H is below a fifth of H's own root mean square: the share of negative H in a normal
+    distribution then moves by 0.005 at most. The choice per vertex would take wider windows, since bends that it cannot
+    tell from noise do not count there; in a histogram they are what matters.
+
+    Parameters
+    ----------
+    noise, scale : as for `choose_windows`
+    area : (n,) around each point
+    counted : (n,) which points to look at
+    """
+    if not area[counted].sum() > 0:
+        return 0
+    weight = area[counted] / area[counted].sum()
+    for w, (a, b) in enumerate(pairwise(widths(LEVELS))):
+        mean, slope = curvature.mean[w, counted], curvature.slope[w, counted]
+        spread = noise.of_curvature(a, b) * float(np.median(scale[counted] / np.maximum(slope, 1e-30)))
+        # A few vertices on a kink or a plateau must not decide.
+        total = float(weight @ np.square(np.clip(mean, *np.percentile(mean, [1, 99]))))
+        if spread**2 < _BROAD**2 * (total - spread**2):
+            return w
+    return LEVELS - 2
+
+
+@njit(inline="always")
+def _deviation(unit: float, slope: float, scale: float, window: float, depth: float) -> float:
+    """Standard deviation of H by noise."""
+    # Measured on shapes cut by the border: half as noisy again where the window looks over it, and worse the farther
+    # it looks; 1.4 windows inside nothing is left of it.
+    over = 1.5 * max(0.0, 1.4 - depth / window) * (window / 2.75) ** 2
+    return unit * scale * (1 + over) / max(slope, 1e-30) + _SLOPE_ERROR / window**2
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _widest(
+    mean: Image, slope: Image, unit: Floats, windows: Floats, scale: Floats, depth: Floats, chosen: Floats
+) -> None:
+    """The widest window whose interval still meets all narrower ones', point by point."""
+    for p in prange(mean.shape[1]):
+        low, high = -np.inf, np.inf
+        chosen[p] = 0.0
+        for w in range(mean.shape[0]):
+            reach = _KAPPA * _deviation(unit[w], slope[w, p], scale[p], windows[w], depth[p])
+            low, high = max(low, mean[w, p] - reach), min(high, mean[w, p] + reach)
+            if not low <= high:
+                break
+            chosen[p] = w
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _excess(
+    mean: Image, slope: Image, unit: Floats, windows: Floats, scale: Floats, depth: Floats,
+    chosen: NDArray[np.intp], out: Doubles,
+) -> None:  # fmt: skip
+    """Square of what the last widening changed, beyond what noise explains."""
+    for p in prange(mean.shape[1]):
+        w = max(chosen[p], 1)
+        narrower = _deviation(unit[w - 1], slope[w - 1, p], scale[p], windows[w - 1], depth[p])
+        out[p] = max(0.0, (mean[w, p] - mean[w - 1, p]) ** 2 - narrower * narrower)
+        if not chosen[p]:
+            # A window is 2^(1/4) as wide as the one before, and the bias goes with the fourth power.
+            out[p] /= 4
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _errors(
+    slope: Image, unit: Floats, windows: Floats, scale: Floats, depth: Floats, chosen: NDArray[np.intp],
+    square: Floats, sigma: Doubles,
+) -> None:  # fmt: skip
+    """By noise, and `square` added to that in squares."""
+    for p in prange(len(slope)):
+        w = chosen[p]
+        by_noise = _deviation(unit[w], slope[p], scale[p], windows[w], depth[p])
+        sigma[p] = np.sqrt(by_noise * by_noise + square[p])
+
+
+@njit(cache=True, nogil=True)
+def _scatter(points: Floats, values: Floats, total: Image, count: Image) -> None:
+    for p in range(len(points)):
+        z, y, x = (
+            int(np.rint(points[p, 0] / _CELL)),
+            int(np.rint(points[p, 1] / _CELL)),
+            int(np.rint(points[p, 2] / _CELL)),
+        )
+        total[z, y, x] += values[p]
+        count[z, y, x] += 1
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _gather(total: Image, count: Image, at: Floats, out: Doubles) -> None:
+    for p in prange(len(at)):
+        z, y, x = int(np.rint(at[p, 0] / _CELL)), int(np.rint(at[p, 1] / _CELL)), int(np.rint(at[p, 2] / _CELL))
+        out[p] = max(total[z, y, x], 0.0) / count[z, y, x] if count[z, y, x] > 1e-6 else 0.0
