@@ -1,14 +1,15 @@
 """The analysis of a 3D scan, in a process of its own: `python -m redoxscope.live.volume.job`.
 
 Lines of JSON on standard input say which job it is, which journals to follow, and that the scan is complete; lines of
-JSON on standard output say how far it is. If its input ends before, so does the process: what it has done stays on disk
-and is taken up by the next one.
+JSON on standard output say how far it is. If its input ends before, the monitor has gone, and the process ends with all
+that it has started: what it has done stays on disk and is taken up by the next one.
 """
 
 import json
 import os
 import queue
 import shutil
+import signal
 import sys
 import threading
 import traceback
@@ -47,24 +48,25 @@ class _Parent:
     """What the monitor says, as it comes."""
 
     def __init__(self) -> None:
-        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         threading.Thread(target=self._listen, name="parent", daemon=True).start()
 
     def next(self, timeout: float | None = None) -> dict[str, Any]:
-        """The next thing that it says; empty if there is none in time. Raises EOFError when it has gone."""
+        """The next thing that it says; empty if there is none in time."""
         try:
             line = self._lines.get(timeout=timeout)
         except queue.Empty:
             return {}
-        if line is None:
-            raise EOFError
         said: dict[str, Any] = json.loads(line)
         return said
 
     def _listen(self) -> None:
         for line in sys.stdin:
             self._lines.put(line)
-        self._lines.put(None)
+        # Whatever is being done: a new monitor's analysis may begin in the same files at any moment.
+        if os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGKILL)
+        os._exit(1)
 
 
 def run(parent: _Parent) -> None:
@@ -192,8 +194,6 @@ def main() -> int:
     os.nice(5)
     try:
         run(_Parent())
-    except EOFError:
-        return 1
     except Exception as error:
         traceback.print_exc()
         say(error=str(error) or type(error).__name__)

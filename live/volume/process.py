@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -40,6 +41,8 @@ class VolumeAnalysis:
             stderr=self._log,
             text=True,
             env=os.environ | one,
+            # A session of its own: it ends with all the processes that it has started.
+            start_new_session=True,
         )
         self._tell = tell
         self._heard = time.monotonic()
@@ -53,8 +56,7 @@ class VolumeAnalysis:
         """Whether it is still at work; one that hangs is ended."""
         if self._complete and self._thread.is_alive() and time.monotonic() - self._heard > _SILENCE:
             self.error = f"it said nothing for {_SILENCE / 60:.0f} minutes and was ended; see {self._log.name}"
-            self._process.kill()
-            self.wait(10.0)
+            self.kill()
             return False
         return self._thread.is_alive()
 
@@ -73,8 +75,14 @@ class VolumeAnalysis:
 
     def kill(self) -> None:
         """End it now; its journals and what it has done stay, so that it can be taken up again."""
-        self._process.kill()
-        self.wait(10.0)
+        if self._thread.is_alive():
+            self._end_all()
+            self.wait(10.0)
+
+    def _end_all(self) -> None:
+        """The process and those that it has started."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def _say(self, **facts: Any) -> None:
         assert self._process.stdin is not None
@@ -98,5 +106,6 @@ class VolumeAnalysis:
             else:
                 self._tell(fact)
         if self._process.wait() != 0 or self.outcome is None:
+            self._end_all()
             self.error = self.error or f"it ended with status {self._process.returncode}; see {self._log.name}"
         self._log.close()

@@ -1,5 +1,6 @@
 """The volume made slab by slab: on a Dask cluster, under a killed worker, and taken up after a kill."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -78,7 +79,10 @@ def test_a_killed_analysis_is_taken_up_at_the_slab_where_it_stopped(shared_data,
     for name, doc in open_source(shared_data / "fxi_3d").documents():
         first(name, doc)
     made = _until_two_slabs(tmp_path)
+    workers = _workers()
     first.close()
+    assert workers
+    assert not workers & _workers()
     (folder,) = list_series(tmp_path)
     assert not folder.has_volume
     before = {path.name: path.stat().st_mtime_ns for path in made}
@@ -118,3 +122,16 @@ def _until_two_slabs(data: Path) -> list[Path]:
             return found
         time.sleep(0.005)
     raise AssertionError("no slab was made in two minutes")
+
+
+def _workers() -> set[int]:
+    """Processes that make slabs and are not those of a zombie."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes()
+                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+                if b"multiprocessing.spawn" in words and state != "Z":
+                    found.add(int(entry.name))
+    return found

@@ -44,7 +44,7 @@ def error(found: np.ndarray, true: np.ndarray, inside: np.ndarray) -> np.ndarray
     return np.abs(found[rows, low : low + n] - true)[inside]
 
 
-def test_slices_come_after_the_rising_edge_and_improve_to_the_end(shared_data: Path, tmp_path: Path):
+def test_slices_come_after_the_rising_edge_and_hold_to_the_end(shared_data: Path, tmp_path: Path):
     truth = np.load(shared_data / "fxi_3d" / "truth.npz")
     # 32 runs: the rising edge ends with the 22nd, the post-edge begins with the 25th.
     documents = list(open_source(shared_data / "fxi_3d").documents())
@@ -72,7 +72,4 @@ def test_slices_come_after_the_rising_edge_and_improve_to_the_end(shared_data: P
         medians.append(np.nanmedian(off))
     states = [set(np.unique(found["z_state"])) for found in seen]
     assert states == [{0, 1}, {0, 1}, {0, 2}]
-    # A post-edge of four energies makes a poor baseline; one energy before the end it is a good one.
-    assert medians[0] > medians[1] > medians[2]
-    assert medians[1] < 0.3
-    assert medians[2] < 0.2
+    assert max(medians) < 0.15
