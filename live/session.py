@@ -20,6 +20,7 @@ from redoxscope.live.tiled_server import EmbeddedTiled
 from redoxscope.live.tiled_store import connect
 from redoxscope.live.transport import Receiver, make_key
 from redoxscope.live.volume.slabs import check_scheduler
+from redoxscope.live.volume.warm import start_warming
 
 if TYPE_CHECKING:
     from redoxscope.live.replay import Source
@@ -39,6 +40,7 @@ def monitoring(
 
     On the way out, whatever happened, everything that is there is stored, and said.
     """
+    warming = start_warming()
     keeper = Keeper(server.client if isinstance(server, EmbeddedTiled) else _connection(server), data)
     monitor = Monitor(data, profile, source=source, observer=terminal, keeper=keeper, scheduler=scheduler)
     try:
@@ -49,6 +51,9 @@ def monitoring(
     finally:
         # A second Ctrl-C would cut short what saves the first one's data.
         with _deaf_to_interrupts():
+            if warming is not None:
+                warming.kill()
+                warming.wait()
             monitor.close()
             terminal.stopped(monitor, keeper.close(timeout=20.0), keeper.error)
             if isinstance(server, EmbeddedTiled):
