@@ -15,7 +15,7 @@ from rich.table import Table
 
 from redoxscope.live.errors import UserError
 from redoxscope.live.export import export
-from redoxscope.live.figures import draw_series
+from redoxscope.live.figures import FIGURES, draw_series
 from redoxscope.live.monitor import Monitor
 from redoxscope.live.profile import load_profile
 from redoxscope.live.series_folder import SeriesFolder
@@ -49,7 +49,7 @@ def demo(data: Path, *, quick: bool, seed: int) -> int:
             terminal.note("drawing")
             folders = list(monitor.touched.values())
             exported = [_export(folder, data / "exported") for folder in folders]
-            drawn = [path for folder in folders for path in _draw(folder, data / "exported", terminal)]
+            drawn = [path for folder in folders for path in _draw(folder, data / "exported", terminal, quick)]
     finally:
         receiver.close()
     errors = compare(exported[-1], truth) if exported else None
@@ -90,10 +90,10 @@ def _export(folder: SeriesFolder, where: Path) -> Path:
     return target
 
 
-def _draw(folder: SeriesFolder, where: Path, terminal: Terminal) -> list[Path]:
-    """The figures as PNG and PDF; the report lists the first kind."""
+def _draw(folder: SeriesFolder, where: Path, terminal: Terminal, quick: bool) -> list[Path]:
+    """The figures as PNG and PDF, two of them if it has to be quick; the report lists the first kind."""
     try:
-        made = draw_series(folder, where / folder.name, terminal.note)
+        made = draw_series(folder, where / folder.name, terminal.note, only=("fig1", "fig4") if quick else FIGURES)
     except UserError as error:
         terminal.note(f"no figures: {error}")
         return []

@@ -4,6 +4,6 @@
 what `live.stored` reads. `rendering` draws surfaces with VTK, off-screen, for them to take in.
 """
 
-from redoxscope.live.figures.draw import draw_series
+from redoxscope.live.figures.draw import FIGURES, draw_series
 
-__all__ = ["draw_series"]
+__all__ = ["FIGURES", "draw_series"]

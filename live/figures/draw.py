@@ -1,7 +1,7 @@
 """Draw all the figures that a series allows, each written whole, and say what is left out and why."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -24,6 +24,8 @@ from redoxscope.live.stored import StoredSeries, read_series
 
 Say = Callable[[str], None]
 
+FIGURES = ("fig1", "fig2", "fig3", "fig4", "fig5")
+
 
 def draw_series(
     folder: SeriesFolder,
@@ -32,8 +34,9 @@ def draw_series(
     *,
     depths: Sequence[float] | None = None,
     region: Region | None = None,
+    only: Collection[str] = FIGURES,
 ) -> list[Path]:
-    """Draw fig1 … fig5, as PDF and PNG, into `out`, made if need be; returns the files.
+    """Draw fig1 … fig5, or some of them, as PDF and PNG, into `out`, made if need be; returns the files.
 
     fig1 and fig2 need completed scans, fig3 a volume, fig4 and fig5 a topography; `say` is called with a line for what
     is left out. Raises UserError if there is nothing to draw, if `out` cannot be written to, or if depths or region
@@ -46,6 +49,8 @@ def draw_series(
     _make_folder(out)
     made: list[Path] = []
     for name, draw in _figures(series, say, depths, region):
+        if name not in only:
+            continue
         try:
             with style.styled():
                 made += style.save(draw(), out, name)

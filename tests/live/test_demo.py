@@ -84,7 +84,7 @@ def test_the_key_of_the_store_is_the_owners_alone(demo: tuple[Path, subprocess.C
 @pytest.mark.skipif(not os.path.exists("/usr/lib/x86_64-linux-gnu/libEGL.so.1"), reason="VTK needs libegl1 to draw")
 def test_pictures_are_drawn(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     data, _ = demo
-    for number in range(1, 6):
+    for number in (1, 4):
         picture = exported(data).parent / f"fig{number}.png"
         assert picture.read_bytes().startswith(b"\x89PNG")
         assert picture.stat().st_size > 10_000
