@@ -22,8 +22,7 @@ from redoxscope.live.open_runs import OpenRun
 from redoxscope.live.profile import Profile
 from redoxscope.live.record import scan_record
 from redoxscope.live.series import Series
-from redoxscope.live.volume.job import VolumeJob
-from redoxscope.live.volume.process import VolumeAnalysis
+from redoxscope.live.volume.process import VolumeAnalysis, VolumeJob
 from redoxscope.live.volume.scan import VolumeScan
 
 log = logging.getLogger(__name__)

@@ -111,7 +111,7 @@ class EdgeTable(_Table):
     @property
     def group(self) -> str:
         """The edge's name in files: letters, digits and _ only."""
-        return re.sub(r"[^A-Za-z0-9_]", "_", self.name)
+        return group_name(self.name)
 
     def edge(self) -> Edge:
         """As the analysis wants it."""
@@ -149,7 +149,7 @@ class OtherEdge(EdgeTable):
 
 
 class Tomography(_Table):
-    """How slices are reconstructed; see `analysis.recipe.Recipe`."""
+    """How slices are reconstructed; see `analysis.tomography.recipe.Recipe`."""
 
     filter: Literal["ramp", "shepp-logan", "cosine", "hamming", "hann"] = "hann"
     """Of filtered backprojection, from sharp to smooth."""
@@ -251,6 +251,11 @@ class Profile(_Table):
             rule = self.registration.magnification_3d or rule
         factor = energy / reference
         return {"proportional": factor, "inverse": 1.0 / factor, "fixed": 1.0}[rule]
+
+
+def group_name(name: str) -> str:
+    """A name as that of a group in files: letters, digits and _ only."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", name)
 
 
 def profile_names() -> list[str]:

@@ -10,10 +10,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from redoxscope.analysis.topography.report import Topography
-from redoxscope.analysis.volume.evaluate import EdgeVolume
 from redoxscope.live.atomic import leftovers, locked, replacing
 from redoxscope.live.errors import UserError
 from redoxscope.live.nexus import open_read
@@ -23,6 +21,10 @@ from redoxscope.live.series_parts import ScanPart, ScanRecord, SeriesFacts, read
 from redoxscope.live.series_topography import write_topography
 from redoxscope.live.series_volume import is_finished, show_slabs, unit_of_length, write_volume
 from redoxscope.live.slice_file import Slice, write_slices
+
+if TYPE_CHECKING:
+    from redoxscope.analysis.topography.report import Topography
+    from redoxscope.analysis.volume.evaluate import EdgeVolume
 
 log = logging.getLogger(__name__)
 
@@ -150,10 +152,10 @@ class SeriesFolder:
 
     def set_volume(
         self,
-        volume: EdgeVolume,
+        volume: "EdgeVolume",
         voxel_size: float | None,
         raw_uids: Sequence[str],
-        others: Mapping[str, EdgeVolume] | None = None,
+        others: "Mapping[str, EdgeVolume] | None" = None,
     ) -> None:
         """Store the edge-energy volume with its voxel size in µm; without one its lengths are in voxels.
 
@@ -173,7 +175,7 @@ class SeriesFolder:
         if new:
             self.rebuild_index()
 
-    def set_topography(self, topography: Topography) -> None:
+    def set_topography(self, topography: "Topography") -> None:
         """Store the front's topography; its unit of length is that of the volume stored before it, else µm."""
         length = unit_of_length(self.solids["volume"]) if self.has_volume else "um"
         self._set_solid("topography", lambda path: write_topography(path, topography, length))

@@ -1,12 +1,12 @@
 """The file of a series' topography: the front's surfaces and their statistics."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 from numpy.typing import ArrayLike
 
-from redoxscope.analysis.topography.report import Topography
 from redoxscope.live.nexus import (
     COMPRESSION,
     Quantity,
@@ -18,8 +18,11 @@ from redoxscope.live.nexus import (
     set_data,
 )
 
+if TYPE_CHECKING:
+    from redoxscope.analysis.topography.report import Topography
 
-def write_topography(path: Path, topography: Topography, length: str) -> None:
+
+def write_topography(path: Path, topography: "Topography", length: str) -> None:
     """The front's surfaces and their statistics; `length` is the unit, um or voxel."""
     shape = _shape_quantities(length)
     histograms = _histogram_edges(length)
@@ -101,7 +104,7 @@ def _surface_quantities(length: str) -> dict[str, Quantity]:
     }
 
 
-def _put_particles(file: h5py.File, topography: Topography, length: str) -> None:
+def _put_particles(file: h5py.File, topography: "Topography", length: str) -> None:
     """The volume of particle numbers, and a table of the particles."""
     table = topography.particles
     chunks = map_chunks(table.label.shape)

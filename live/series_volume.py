@@ -1,18 +1,21 @@
 """The file of a series' edge-energy volume, finished or in the making."""
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 from numpy.typing import ArrayLike
 
-from redoxscope.analysis.volume.evaluate import EdgeVolume
 from redoxscope.live.atomic import need_room
 from redoxscope.live.nexus import CURVES, LIBVER, MAPS, Quantity, describe, new_file, open_read, put, put_text, set_data
+from redoxscope.live.profile import group_name
+
+if TYPE_CHECKING:
+    from redoxscope.analysis.volume.evaluate import EdgeVolume
 
 UNFINISHED = "unfinished"
 """Attribute of a volume that is being made."""
@@ -27,10 +30,10 @@ _SOURCES = ("0/edge_energy", "0/sigma", "0/jump")
 
 def write_volume(
     path: Path,
-    volume: EdgeVolume,
+    volume: "EdgeVolume",
     voxel_size: float | None,
     raw_uids: tuple[str, ...],
-    others: Mapping[str, EdgeVolume] | None = None,
+    others: "Mapping[str, EdgeVolume] | None" = None,
 ) -> None:
     """The edge-energy volume, and those of other edges by name; without a voxel size, lengths are in voxels."""
     with h5py.File(path, "w", libver=LIBVER) as file:
@@ -40,7 +43,7 @@ def write_volume(
         _put_recipe(file, volume)
         file.attrs.create("raw_uids", list(raw_uids), shape=(len(raw_uids),), dtype=h5py.string_dtype())
         for name, other in (others or {}).items():
-            group = file.require_group("edges").create_group(safe_edge(name))
+            group = file.require_group("edges").create_group(group_name(name))
             group.attrs["edge"] = name
             _put_volume(path, group, other)
 
@@ -67,12 +70,7 @@ def is_finished(path: Path) -> bool:
         return UNFINISHED not in file.attrs
 
 
-def safe_edge(name: str) -> str:
-    """An edge's name as that of a group."""
-    return re.sub(r"[^A-Za-z0-9_]", "_", name)
-
-
-def _put_volume(path: Path, group: h5py.Group, volume: EdgeVolume) -> None:
+def _put_volume(path: Path, group: h5py.Group, volume: "EdgeVolume") -> None:
     arrays = (volume.edge_energy, volume.sigma, volume.jump)
     for (name, quantity), values in zip(_VOLUMES.items(), arrays, strict=True):
         need_room(path, values.size * np.dtype(quantity.dtype).itemsize)
@@ -84,14 +82,14 @@ def _put_volume(path: Path, group: h5py.Group, volume: EdgeVolume) -> None:
     set_data(group, "edge_energy", (".", ".", "."), ("edge_energy_sigma", "edge_jump"))
 
 
-def _put_recipe(file: h5py.File, volume: EdgeVolume) -> None:
+def _put_recipe(file: h5py.File, volume: "EdgeVolume") -> None:
     """How it was reconstructed, and what a person should know of the scan."""
     for name, value in asdict(volume.recipe).items():
         file.attrs[name] = value
     put_text(file, "findings", volume.findings)
 
 
-def _facts(volume: EdgeVolume, voxel_size: float | None) -> list[tuple[str, ArrayLike, Quantity]]:
+def _facts(volume: "EdgeVolume", voxel_size: float | None) -> list[tuple[str, ArrayLike, Quantity]]:
     found = volume.alignment
     quality = Quantity("f8", "1", "quality of each projection's shift, 0 to 1; 0 where interpolated")
     return [

@@ -8,10 +8,3 @@ coarse_frames  projections made small to be compared
 rotation_axis · geometry    the axis; whether angles and magnification are what they are said to be
 row_warp       shifts and magnification undone
 """
-
-from redoxscope.analysis.alignment.drift import DriftTracker
-from redoxscope.analysis.alignment.gauge import Alignment
-from redoxscope.analysis.alignment.projections import align_projections
-from redoxscope.analysis.alignment.rotation_axis import rotation_axis
-
-__all__ = ["Alignment", "DriftTracker", "align_projections", "rotation_axis"]

@@ -9,7 +9,3 @@ iterative        SIRT and TV, for few angles and missing wedges
 stripes          rings taken out by algotom
 recipe           which of these, as a profile says
 """
-
-from redoxscope.analysis.tomography.reconstruction import Plan, reconstruct
-
-__all__ = ["Plan", "reconstruct"]

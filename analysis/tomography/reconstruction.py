@@ -9,7 +9,7 @@ voxel by voxel 30 and 80 times (`redoxscope bench`).
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,7 @@ from scipy import ndimage
 from redoxscope.analysis.tomography.angles import angle_weights, checked_angles
 from redoxscope.analysis.tomography.filtering import filter_response
 from redoxscope.analysis.tomography.iterative import METHODS, Projector, sirt, total_variation
+from redoxscope.analysis.tomography.recipe import Recipe
 from redoxscope.analysis.tomography.slice_transform import SliceTransform, padded_length
 from redoxscope.analysis.tomography.stripes import remove_stripes
 
@@ -217,3 +218,29 @@ def _fill_frame(frame: NDArray[np.float32], missing: NDArray[np.bool_]) -> None:
         reached = todo & (weight > 0.5 / width**2)
         frame[reached] = mean[reached] / weight[reached]
         todo, width = todo & ~reached, 2 * width + 1
+
+
+def reconstruct_all(
+    coefficients: NDArray[np.float32], angles: ArrayLike, axis_offset: float, recipe: Recipe, threads: int = 1
+) -> NDArray[np.float32]:
+    """(K, angle, row, col) → (K, row, y, x), all with one geometry; see `tomography.reconstruct`.
+
+    The plan of the last geometry stays in memory (tens to hundreds of MB): a process that makes slab after slab, or a
+    Dask worker, computes it once.
+    """
+    theta = np.ascontiguousarray(angles, dtype=np.float64)
+    width = coefficients.shape[-1]
+    solve = _held(theta.tobytes(), width, float(axis_offset), recipe, threads)
+    out = np.empty((*coefficients.shape[:1], coefficients.shape[2], width, width), dtype=np.float32)
+    for target, one in zip(out, coefficients, strict=True):
+        target[:] = solve(one)
+    return out
+
+
+@lru_cache(maxsize=1)
+def _held(angles: bytes, width: int, axis_offset: float, recipe: Recipe, threads: int) -> Solver:
+    return solver(
+        np.frombuffer(angles, dtype=np.float64), width, axis_offset, filter_name=recipe.filter_name,
+        method=recipe.method, stripes=recipe.stripes, truncated=recipe.truncated, backend=recipe.backend,
+        threads=threads,
+    )  # fmt: skip

@@ -9,7 +9,3 @@ domains · level_tree · critical_points · rays      nuclei, islands and necks
 particles · particle_table    particles told apart, and each one's numbers
 alternation · region · solid_front    the paper's readings; a box; speed between two volumes
 """
-
-from redoxscope.analysis.topography.report import DEFAULT_LEVELS, Topography, topography
-
-__all__ = ["DEFAULT_LEVELS", "Topography", "topography"]

@@ -6,7 +6,3 @@ folding    projections folded into a few spectra
 voxels     edge energies from coefficients
 findings   what a person should know of the scan
 """
-
-from redoxscope.analysis.volume.evaluate import EdgeVolume, edge_volume
-
-__all__ = ["EdgeVolume", "edge_volume"]

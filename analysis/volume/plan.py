@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from redoxscope.analysis.alignment.gauge import Alignment
 from redoxscope.analysis.alignment.projections import align_projections
-from redoxscope.analysis.tomography.recipe import Recipe, reconstruct_all
+from redoxscope.analysis.tomography.recipe import Recipe
+from redoxscope.analysis.tomography.reconstruction import reconstruct_all
 from redoxscope.analysis.volume.findings import findings_of, reaches_beyond
 from redoxscope.analysis.volume.folding import (
     MOST_COMPONENTS,
@@ -93,7 +94,8 @@ def plan_volume(
     theta = np.asarray(angles, dtype=np.float64)
     if len(projections) != every.size:
         raise ValueError(f"{len(projections)} tomograms for {every.size} energies: one per energy is needed")
-    used = np.array([i for i, p in enumerate(projections) if np.isfinite(p).any()], dtype=int)
+    # Frame by frame: the first one mostly tells, and tomograms may lie in files.
+    used = np.array([i for i, p in enumerate(projections) if any(np.isfinite(f).any() for f in p)], dtype=int)
     edges[0].check(every[used])
     factors = np.ones(every.size) if scales is None else np.asarray(scales, dtype=np.float64)
     if alignment is None:

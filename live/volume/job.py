@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from redoxscope.live.profile import Profile
 from redoxscope.live.volume.gather import Gatherer
+from redoxscope.live.volume.process import VolumeJob
 from redoxscope.live.volume.slabs import PLAN, TOMOGRAMS, make_slabs, slab_path, workers
 from redoxscope.live.volume.slices import LiveSlices, final_slices
 from redoxscope.live.volume.tomograms import TomogramFiles
@@ -31,17 +32,6 @@ _LOOK = 0.3
 _KEY = "inputs.json"
 _FINAL = 1 << 20
 """Version of the slices that no others follow."""
-
-
-@dataclass(frozen=True)
-class VolumeJob:
-    """What the analysis needs to know."""
-
-    profile: dict[str, object]
-    folder: str
-    """Series folder that the volume and the topography go into."""
-    scheduler: str | None = None
-    """Address of a Dask scheduler whose workers see the folder; None: this machine's cores."""
 
 
 class _Parent:
@@ -87,15 +77,17 @@ def run(parent: _Parent) -> None:
 def _follow(parent: _Parent, gatherer: Gatherer, slices: LiveSlices) -> list[Path]:
     """Normalise what comes and show slices of it, until the scan is complete; returns its journals."""
     journals: list[Path] = []
+    waiting: list[float] = []
     while True:
-        said = parent.next(_LOOK)
+        said = parent.next(0 if waiting else _LOOK)
         if "journal" in said:
             journals.append(Path(said["journal"]))
             gatherer.follow(journals[-1])
         gatherer.read()
         if said.get("complete"):
             return journals
-        for energy in gatherer.ready()[:1]:
+        waiting = gatherer.ready()
+        for energy in waiting[:1]:
             if gatherer.gather(energy) and slices.add(energy):
                 say(stage="slices", energies=slices.count)
 

@@ -9,14 +9,23 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from redoxscope.live.volume.job import VolumeJob
-
 _SILENCE = 3600.0
 """Seconds after which an analysis that has all its data and says nothing is taken to hang; its stages take minutes."""
+
+
+@dataclass(frozen=True)
+class VolumeJob:
+    """What the analysis needs to know."""
+
+    profile: dict[str, object]
+    folder: str
+    """Series folder that the volume and the topography go into."""
+    scheduler: str | None = None
+    """Address of a Dask scheduler whose workers see the folder; None: this machine's cores."""
 
 
 class VolumeAnalysis:

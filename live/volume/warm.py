@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-import redoxscope.analysis.alignment as witness
+import redoxscope.analysis
 
 
 def start_warming() -> "subprocess.Popen[bytes] | None":
     """Begin in a process of its own, with low priority; None if it has been done before."""
-    if any((Path(witness.__file__).parent / "__pycache__").glob("*.nbi")):
+    if any(Path(redoxscope.analysis.__file__).parent.glob("alignment/__pycache__/*.nbi")):
         return None
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
     return subprocess.Popen(
