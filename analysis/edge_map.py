@@ -64,19 +64,25 @@ class EdgeMap:
     shape : the pixels' shape
     edge : windows and thresholds
     references : spectra of phases that may be there, for the provisional maps of a first scan
+    whole : the frames of the whole scan by ascending energy, which then are on file from the start
     """
 
     def __init__(
-        self, energies: Floats, shape: tuple[int, ...], edge: Edge, references: Sequence[Spectrum] = ()
+        self,
+        energies: Floats,
+        shape: tuple[int, ...],
+        edge: Edge,
+        references: Sequence[Spectrum] = (),
+        whole: FrameStack | None = None,
     ) -> None:
         self.edge, self.shape, self._references = edge, shape, references
         given = np.asarray(energies, dtype=np.float64)
         order = np.argsort(given, kind="stable")
         self._row = np.argsort(order)
         self._energies = given[order]
-        self._seen = np.zeros(given.size, dtype=bool)
+        self._seen = np.full(given.size, whole is not None)
         self._blank = np.zeros(given.size, dtype=bool)
-        self._stack = FrameStack(given.size, int(np.prod(shape)))
+        self._stack = FrameStack(given.size, int(np.prod(shape))) if whole is None else whole
 
     @property
     def seen(self) -> NDArray[np.bool_]:
@@ -146,9 +152,7 @@ class EdgeMap:
         half_jump = self.edge.definition == "half_jump"
         if wanted is None or wanted.near.size < 2 or not (half_jump or final or self._search_passed()):
             return self._nothing(early, trend)
-        plain = finder(wanted, self.edge, filed, noise, identity(rows.size), smooth=False)
-        find, basis, limit = plain, identity(rows.size), np.inf
-        terms = 0
+        basis, limit, terms = identity(rows.size), np.inf, 0
         if subspace and np.count_nonzero(usable) > rows.size:
             pick = self._learners(rows, usable, wanted, noise, sample)
             spectra, own = self._stack.spectra(rows, pick), sample[pick] if sample.size > 1 else sample
@@ -161,18 +165,18 @@ class EdgeMap:
                 wanted = predicted_functionals(self._energies, rows, self.edge, spread @ spread.T, *first) or wanted
             level = float(np.sqrt((basis.noise**2).mean()))
             noise, sample, limit = basis.noise / level, sample * np.float32(level), limit / level**2
-            plain = finder(wanted, self.edge, filed, noise, identity(rows.size), smooth=False)
-            find = finder(wanted, self.edge, filed, noise, basis, smooth=True)
+        plain = finder(wanted, self.edge, filed, noise, identity(rows.size), smooth=False)
+        find = finder(wanted, self.edge, filed, noise, basis, smooth=True) if terms else plain
         half, half_noise, drift = np.zeros((0, usable.size), dtype=np.float32), 0.0, wanted.doubt if half_jump else 0.0
         if early is not None and half_jump:
             drift = self.edge.jump_drift
             half, half_noise = self._half_jump(early), 0.25 * early.jump_noise
         energy, sigma, height = (np.empty(usable.size, dtype=np.float32) for _ in range(3))
         strange, state = np.zeros(usable.size, dtype=bool), np.empty(usable.size, dtype=np.uint8)
-        sums = np.empty((len(self._stack.tiles), 2))
+        sums = np.empty((self._stack.holes.size, 2))
         fold = basis.fold if terms else basis.fold[:0]
         evaluate_tiles(
-            self._stack.tiles,
+            self._stack.frames,
             rows,
             self._stack.holes,
             usable,
@@ -201,19 +205,8 @@ class EdgeMap:
             height, slope = np.where(usable, early.jump.reshape(-1), np.float32(np.nan)), early.jump_slope
             jump_noise = plain_noise = early.jump_noise
         over = self.edge.min_jump_over_noise * np.sqrt([jump_noise, plain_noise])
-        judge(
-            energy,
-            sigma,
-            state,
-            height,
-            strange,
-            sample,
-            self.edge.min_jump,
-            over[0],
-            over[1],
-            self.edge.nominal + self.edge.energy_offset,
-            FINAL if final else PROVISIONAL,
-        )
+        origin, reached = self.edge.nominal + self.edge.energy_offset, FINAL if final else PROVISIONAL
+        judge(energy, sigma, state, height, strange, sample, self.edge.min_jump, over[0], over[1], origin, reached)
         known = Map(
             energy.reshape(self.shape),
             sigma.reshape(self.shape),

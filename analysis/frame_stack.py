@@ -1,12 +1,18 @@
-"""The frames of one XANES scan, kept as spectra: what an edge-energy map is computed from.
+"""The frames of one XANES scan: what an edge-energy map is computed from.
 
-Pixels lie in tiles, and a tile holds its pixels' samples at all energies next to each other: what is read together lies
-together, and a tile fits into the cache. Filing a frame is one pass over it.
+Frames lie one after the other, as they come and as people keep them: filing one is a copy, and a whole scan is used
+where it lies. The passes over all pixels take them a tile at a time, whose samples at all energies fit into the cache.
 """
+
+from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
+
+Variance = NDArray[np.floating] | float | None
+"""Of a frame's samples: (pixel,), one number, or None if it is not known."""
 
 TILE = 1024
 """Pixels; their spectra (53 energies: 212 kB) and all that is computed from them stay in the second-level cache."""
@@ -25,39 +31,55 @@ class FrameStack:
     ----------
     rows : number of frames
     pixels : of each
+    frames : (rows, pixel) where they lie, if they are all there already; see `of`
     """
 
-    def __init__(self, rows: int, pixels: int) -> None:
+    def __init__(self, rows: int, pixels: int, frames: NDArray[np.float32] | None = None) -> None:
         self.pixels = pixels
-        tiles = -(-pixels // TILE)
-        # Filled now, not left to the system's page faults in mid-scan. The last tile is padded.
-        self.tiles = np.empty((tiles, rows, TILE), dtype=np.float32)
-        _blank(self.tiles)
-        self.holes = np.zeros(tiles, dtype=np.int64)
+        if frames is None:
+            # Filled now, not left to the system's page faults in mid-scan.
+            frames = np.empty((rows, pixels), dtype=np.float32)
+            _blank(frames)
+        self.frames = frames
+        self.holes = np.zeros(-(-pixels // TILE), dtype=np.int64)
         """Missing samples by tile."""
         self.level = np.full(rows, np.nan)
         """(rows,) median variance of a frame; NaN where none was given."""
         self._common = 0
         self._variance: NDArray[np.int64] | None = None
 
-    def file(self, row: int, frame: NDArray[np.floating], variance: NDArray[np.floating] | float | None) -> bool:
+    @classmethod
+    def of(cls, frames: NDArray[np.floating], variances: Sequence[Variance]) -> Self | None:
+        """A whole scan (rows, pixel) where it lies, to be left as it is; None if its frames have to be filed.
+
+        That is, unless it is contiguous, float32 and no sample is missing. `variances` are those of the frames.
+        """
+        if frames.dtype != np.float32 or not frames.flags.carray or not _finite(frames):
+            return None
+        stack = cls(frames.shape[0], frames.shape[1], frames)
+        for row, variance in enumerate(variances):
+            stack._add_variance(row, variance)
+        return stack
+
+    def file(self, row: int, frame: NDArray[np.floating], variance: Variance) -> bool:
         """File a frame (pixel,) under its row; False if it holds no sample at all: then only its row is blank."""
         samples = np.ascontiguousarray(frame, dtype=np.float32)
         if not np.isfinite(samples[:: self._stride]).any() and not np.isfinite(samples).any():
             return False
-        _file(samples, row, self.tiles, self.holes)
-        if variance is not None:
-            self._add(row, np.asarray(variance), samples.shape)
+        _file(samples, self.frames[row], self.holes)
+        self._add_variance(row, variance)
         return True
 
-    def _add(self, row: int, variance: NDArray[np.floating], shape: tuple[int, ...]) -> None:
-        if variance.size == 1:
-            level = float(variance.reshape(-1)[0])
+    def _add_variance(self, row: int, variance: Variance) -> None:
+        if variance is None:
+            return
+        if np.size(variance) == 1:
+            level = float(np.reshape(variance, -1)[0])
             if np.isfinite(level):
                 self._common += round(min(level, _LARGEST) * _UNIT)
                 self.level[row] = level
             return
-        noise = np.ascontiguousarray(np.broadcast_to(variance.reshape(-1), shape), dtype=np.float32)
+        noise = np.ascontiguousarray(variance, dtype=np.float32)
         known = noise[:: self._stride]
         known = known[np.isfinite(known)]
         if known.size == 0:
@@ -75,7 +97,7 @@ class FrameStack:
 
     def merge(self, other: "FrameStack", rows: NDArray[np.bool_]) -> None:
         """Take over the given rows of another stack of the same size, with all that is known of its noise."""
-        self.tiles[:, rows] = other.tiles[:, rows]
+        self.frames[rows] = other.frames[rows]
         self.holes += other.holes
         self.level[rows] = other.level[rows]
         self._common += other._common
@@ -111,28 +133,38 @@ class FrameStack:
         """(pixel,) whether no more than `most` (w,) samples are missing in each of the `windows` (w, rows given)."""
         out = np.ones(self.pixels, dtype=bool)
         if self.holes.any():
-            _usable(self.tiles, self.holes, rows, windows, most, out)
+            _usable(self.frames, self.holes, rows, windows, most, out)
         return out
 
     def spectra(self, rows: NDArray[np.intp], pick: NDArray[np.intp]) -> NDArray[np.float32]:
         """(rows, pick) spectra of some pixels, missing samples bridged."""
         out = np.empty((rows.size, pick.size), dtype=np.float32)
-        _gather(self.tiles, rows, pick, out)
+        _gather(self.frames, rows, pick, out)
         return out
 
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def _blank(tiles: NDArray[np.float32]) -> None:
-    for b in prange(tiles.shape[0]):
-        tiles[b] = np.float32(np.nan)
+def _blank(frames: NDArray[np.float32]) -> None:
+    for i in prange(frames.shape[0]):
+        frames[i] = np.float32(np.nan)
 
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def _file(frame: NDArray[np.float32], row: int, tiles: NDArray[np.float32], holes: NDArray[np.int64]) -> None:
-    tile = tiles.shape[2]
-    for b in prange(tiles.shape[0]):
-        part = frame[b * tile : (b + 1) * tile]
-        target = tiles[b, row]
+def _finite(frames: NDArray[np.float32]) -> bool:
+    rows, pixels = frames.shape
+    bad = np.zeros(rows, dtype=np.int64)
+    for i in prange(rows):
+        missing = 0
+        for p in range(pixels):
+            missing += 0 if abs(frames[i, p]) < np.float32(np.inf) else 1
+        bad[i] = missing
+    return bool(bad.sum() == 0)
+
+
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+def _file(frame: NDArray[np.float32], filed: NDArray[np.float32], holes: NDArray[np.int64]) -> None:
+    for b in prange(holes.size):
+        part, target = frame[b * TILE : (b + 1) * TILE], filed[b * TILE : (b + 1) * TILE]
         missing = 0
         for p in range(part.size):
             sample = part[p]
@@ -163,25 +195,24 @@ def _root_mean(total: NDArray[np.int64], common: int, scale: float, sigma: NDArr
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
 def _usable(
-    tiles: NDArray[np.float32],
+    frames: NDArray[np.float32],
     holes: NDArray[np.int64],
     rows: NDArray[np.intp],
     windows: NDArray[np.bool_],
     most: NDArray[np.integer],
     out: NDArray[np.bool_],
 ) -> None:
-    tile = tiles.shape[2]
-    for b in prange(tiles.shape[0]):
+    for b in prange(holes.size):
         if holes[b] == 0:
             continue
-        ok = out[b * tile : (b + 1) * tile]
-        missing = np.empty(tile, dtype=np.int32)
+        ok = out[b * TILE : (b + 1) * TILE]
+        missing = np.empty(ok.size, dtype=np.int32)
         for w in range(windows.shape[0]):
             missing[:] = 0
             for i in range(rows.size):
                 if windows[w, i]:
-                    samples = tiles[b, rows[i]]
-                    for p in range(tile):
+                    samples = frames[rows[i], b * TILE : (b + 1) * TILE]
+                    for p in range(ok.size):
                         missing[p] += 1 if np.isnan(samples[p]) else 0
             for p in range(ok.size):
                 ok[p] &= missing[p] <= most[w]
@@ -212,10 +243,9 @@ def bridge(spectra: NDArray[np.float32], p: int) -> None:
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
 def _gather(
-    tiles: NDArray[np.float32], rows: NDArray[np.intp], pick: NDArray[np.intp], out: NDArray[np.float32]
+    frames: NDArray[np.float32], rows: NDArray[np.intp], pick: NDArray[np.intp], out: NDArray[np.float32]
 ) -> None:
     for q in prange(pick.size):
-        b, p = pick[q] // tiles.shape[2], pick[q] % tiles.shape[2]
         for i in range(rows.size):
-            out[i, q] = tiles[b, rows[i], p]
+            out[i, q] = frames[rows[i], pick[q]]
         bridge(out, q)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from redoxscope.analysis.finder import Finder
 from redoxscope.analysis.finding import FAST, combine, find_edges
-from redoxscope.analysis.frame_stack import bridge
+from redoxscope.analysis.frame_stack import TILE, bridge
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
@@ -35,7 +35,7 @@ def _doubt(
 
 @njit(parallel=True, cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def evaluate_tiles(
-    tiles: NDArray[np.float32],
+    frames: NDArray[np.float32],
     rows: NDArray[np.intp],
     holes: NDArray[np.int64],
     usable: NDArray[np.bool_],
@@ -59,7 +59,7 @@ def evaluate_tiles(
 
     Parameters
     ----------
-    tiles, rows, holes, usable : of the stack; only these rows are looked at
+    frames, rows, holes, usable : of the stack; only these rows are looked at
     fold : (k, n) coefficients of a basis as `learn` makes it, or (0, n): the samples are evaluated by `plain`
     whiten : (n,) one over the samples' relative standard deviation
     limit : a spectrum whose residual, in units of its sample variance, exceeds this is evaluated by `plain`
@@ -71,12 +71,12 @@ def evaluate_tiles(
     at, sigma, jump, strange : (pixel,) are filled; eV from the nominal edge, sigma in eV; whether evaluated by `plain`
     sums : (tile, 2) is filled with the sums of jump² and jump·slope
     """
-    tile = tiles.shape[2]
-    for b in prange(tiles.shape[0]):
-        part = slice(b * tile, min(at.size, (b + 1) * tile))
+    for b in prange(holes.size):
+        part = slice(b * TILE, min(at.size, (b + 1) * TILE))
         noise = sample[part] if sample.size > 1 else np.repeat(sample, part.stop - part.start)
         first, second = _evaluate(
-            tiles[b],
+            frames,
+            b * TILE,
             rows,
             holes[b] > 0,
             usable[part],
@@ -101,7 +101,8 @@ def evaluate_tiles(
 # A function of its own: within the parallel loop, the same lines take numba twice as long to compile.
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _evaluate(
-    samples: NDArray[np.float32],
+    frames: NDArray[np.float32],
+    start: int,
     rows: NDArray[np.intp],
     holed: bool,
     usable: NDArray[np.bool_],
@@ -122,7 +123,7 @@ def _evaluate(
 ) -> tuple[float, float]:
     """One tile's pixels; its two sums."""
     n, terms, size = rows.size, fold.shape[0], at.size
-    block = _picked(samples, rows, size, holed)
+    block = _picked(frames, rows, start, size, holed)
     level = np.ascontiguousarray(half)
     height = np.zeros((2, size), dtype=np.float32)
     c = block
@@ -168,12 +169,14 @@ def _evaluate(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _picked(samples: NDArray[np.float32], rows: NDArray[np.intp], size: int, holed: bool) -> NDArray[np.float32]:
+def _picked(
+    frames: NDArray[np.float32], rows: NDArray[np.intp], start: int, size: int, holed: bool
+) -> NDArray[np.float32]:
     """(rows, size) of a tile's samples, missing ones bridged."""
     block = np.empty((rows.size, size), dtype=np.float32)
     total = np.zeros(size, dtype=np.float32)
     for i in range(rows.size):
-        source, target = samples[rows[i]], block[i]
+        source, target = frames[rows[i], start : start + size], block[i]
         for p in range(size):
             target[p] = source[p]
         if holed:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from redoxscope.analysis.expected import SAME, line
+from redoxscope.analysis.frame_stack import FrameStack, Variance
 
 Floats = NDArray[np.floating]
 Window = tuple[float, float]
@@ -117,15 +118,19 @@ def edge_energy(
         raise ValueError(f"{len(absorbance)} images for {e.size} energies: one image per energy is needed")
     edge.check(e)
     pixels = absorbance.shape[1:]
-    noise = None if variance is None else np.broadcast_to(np.asarray(variance), absorbance.shape)
-    scan = EdgeMap(e, (int(np.prod(pixels)),), edge)
-    for i, image in enumerate(absorbance):
-        scan.update(i, image.reshape(-1), None if noise is None else _of_image(noise[i]))
-    flat = scan.result(subspace=subspace)
-    return EdgeEnergy(*(a.reshape(pixels) for a in (flat.edge_energy, flat.sigma, flat.jump)))
+    flat = absorbance.reshape(e.size, -1)
+    noise: list[Variance] = [None] * e.size
+    if variance is not None:
+        noise = [_of_image(image) for image in np.broadcast_to(np.asarray(variance), absorbance.shape)]
+    whole = FrameStack.of(flat, noise) if np.all(np.diff(e) >= 0) else None
+    scan = EdgeMap(e, flat.shape[1:], edge, whole=whole)
+    for i, image in enumerate(flat):
+        scan.update(i, image, noise[i])
+    found = scan.result(subspace=subspace)
+    return EdgeEnergy(*(a.reshape(pixels) for a in (found.edge_energy, found.sigma, found.jump)))
 
 
-def _of_image(variance: Floats) -> Floats | float:
+def _of_image(variance: Floats) -> Variance:
     """(pixel,) of an image; a number that was broadcast remains one, which is much less to add up."""
     return variance.reshape(-1) if any(variance.strides) or variance.size == 0 else float(variance.flat[0])
 

@@ -51,7 +51,7 @@ def test_parts_make_the_whole():
         (other if theirs[row] else one).file(row, samples[row], variance[row])
     one.merge(other, theirs)
     whole = filed(samples, variance)
-    np.testing.assert_array_equal(one.tiles, whole.tiles)
+    np.testing.assert_array_equal(one.frames, whole.frames)
     np.testing.assert_array_equal(one.holes, whole.holes)
     np.testing.assert_array_equal(one.sample_sigma(), whole.sample_sigma())
 

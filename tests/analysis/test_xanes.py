@@ -90,6 +90,29 @@ def test_the_offset_is_added():
     np.testing.assert_allclose(shifted, 8339.3, atol=0.01)
 
 
+@pytest.mark.parametrize("how", ["descending", "float64", "strided", "read-only"])
+def test_a_stack_is_used_where_it_lies_or_copied_with_the_same_result(how):
+    truth = np.random.default_rng(0).uniform(8338.5, 8343, (40, 60))
+    stack = (0.4 * spectrum(truth) + 0.3).astype(np.float32)
+    stack += 0.003 * np.random.default_rng(1).standard_normal(stack.shape, dtype=np.float32)
+    kept = stack.copy()
+    e, other = ENERGIES, stack
+    if how == "descending":
+        e, other = ENERGIES[::-1], stack[::-1].copy()
+    elif how == "float64":
+        other = stack.astype(float)
+    elif how == "strided":
+        other = np.repeat(stack, 2, axis=2)[:, :, ::2]
+    else:
+        other = stack.copy()
+        other.flags.writeable = False
+    found, copied = (edge_energy(a, at, EDGE, variance=9e-6) for a, at in ((stack, ENERGIES), (other, e)))
+    np.testing.assert_array_equal(found.edge_energy, copied.edge_energy)
+    np.testing.assert_array_equal(found.sigma, copied.sigma)
+    np.testing.assert_array_equal(stack, kept, "the caller's frames are left alone")
+    assert np.nanmedian(np.abs(found.edge_energy - truth)) < 0.03
+
+
 def test_any_pixel_shape():
     scan = phantom((6, 10))
     stack = scan.clean.astype(np.float32)
