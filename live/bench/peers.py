@@ -77,9 +77,20 @@ def map_peers(stack: Floats, sizes: Sizes) -> tuple[Peer, ...]:
         peer("txm_sandbox peak fit", "txm_sandbox", lambda s: _sandbox(sandbox, s), 16 * sizes.spectra, other=True)
         if sandbox
         else peer("np.polyfit peak per pixel", "txm_sandbox", _peak_each, sizes.spectra, other=True),
-        peer("pyxas polynomial peak", "pyxas", lambda s: _pyxas_peak(pyxas, s), 16 * sizes.spectra, other=True)
+        peer(
+            "pyxas polynomial peak, all at once",
+            "pyxas",
+            lambda s: _pyxas_peak(pyxas, s),
+            16 * sizes.spectra,
+            other=True,
+        )
         if pyxas
         else peer("np.polyfit peak of all at once", "pyxas", _peak_at_once, 16 * sizes.spectra, other=True),
+        *(
+            [peer("pyxas polynomial peak", "pyxas", lambda s: _pyxas_peak_each(pyxas, s), sizes.spectra, other=True)]
+            if pyxas
+            else []
+        ),
         peer("pyxas spline edge", "pyxas", lambda s: _pyxas_spline(pyxas, s), few, other=True)
         if pyxas
         else peer("UnivariateSpline edge per pixel", "pyxas", _spline_each, few, other=True),
@@ -134,8 +145,12 @@ def _sandbox(sandbox: ModuleType, spectra: Floats) -> Floats:
 
 
 def _pyxas_peak(pyxas: ModuleType, spectra: Floats) -> Floats:
-    """All spectra as one matrix, as its own map fits do."""
+    """All spectra as one matrix, which it takes too."""
     return np.ravel(pyxas.fit_peak_curve_poly(_WINDOW, spectra[WHITE_LINE], 3)["peak_pos"])
+
+
+def _pyxas_peak_each(pyxas: ModuleType, spectra: Floats) -> Floats:
+    return np.array([pyxas.fit_peak_curve_poly(_WINDOW, s, 3)["peak_pos"].item() for s in spectra[WHITE_LINE].T])
 
 
 def _pyxas_spline(pyxas: ModuleType, spectra: Floats) -> Floats:
