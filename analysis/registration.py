@@ -20,6 +20,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.feature import peak_local_max
 
 from redoxscope.analysis.resample import bridge, resample
+from redoxscope.analysis.shift_error import regress, shift_error
 
 Image = NDArray[np.float32]
 
@@ -29,10 +30,6 @@ _COMPONENTS = 6
 _LARGEST = 512
 """Frames are binned down to about this many pixels for the comparison."""
 _MARGIN = 8
-_BLOCK = 8
-"""Pixels; wider than the noise of the band is correlated."""
-_INTERPOLATION = 0.008
-"""Pixels by which cubic convolution misplaces fine structure; what remains where there is no noise."""
 _STEPS = 8
 _UNUSUAL = 1.15
 """A frame that is by this factor less explained than those before may lie somewhere else."""
@@ -50,7 +47,7 @@ class Placement:
     shift: tuple[float, float]
     """(dy, dx) px: position in the frame minus that on the series' grid; if not valid, the nearest frame's."""
     sigma: float
-    """Standard error of the shift, by axis, from the comparison's residual, px."""
+    """Standard error of the shift, by axis, px: from the comparison's residual, and of what was compared to."""
     quality: float
     """Correlation with the mixture of earlier frames that is most like it, 0 to 1."""
     valid: bool
@@ -72,6 +69,8 @@ class Registration:
         """Components of all frames placed so far."""
         self._settled: list[Image] = []
         """Those of the scans that have ended."""
+        self._first_error = self._pool_error = self._settled_error = np.zeros(0)
+        """Standard errors of where these components lie, px of the binned frames."""
         self._unlike: list[float] = []
         """Parts of the current scan's frames that the mixtures do not explain."""
         self._previous: dict[int, tuple[float, float]] = {}
@@ -82,19 +81,23 @@ class Registration:
         """End a scan: its shifts are where those of the next are looked for until it has its own."""
         if not self._current:
             return
-        self._first = self._first or self._pool
-        self._settled = self._pool
+        if not self._first:
+            self._first, self._first_error = self._pool, self._pool_error
+        self._settled, self._settled_error = self._pool, self._pool_error
         self._previous, self._current, self._unlike = self._current, {}, []
 
     def restart_scan(self) -> None:
         """Forget the frames of the current scan, to place them anew."""
-        self._pool, self._current, self._unlike = self._settled, {}, []
+        self._pool, self._pool_error = self._settled, self._settled_error
+        self._current, self._unlike = {}, []
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """What the next scan needs to know, as plain arrays; to be called between scans."""
         return {
             "first": np.array(self._first),
             "settled": np.array(self._settled),
+            "first_error": self._first_error,
+            "settled_error": self._settled_error,
             "index": np.array(list(self._previous), dtype=np.int64),
             "shift": np.array(list(self._previous.values())),
         }
@@ -104,7 +107,8 @@ class Registration:
         self._first, self._settled = list(arrays["first"]), list(arrays["settled"])
         placed = zip(arrays["index"], arrays["shift"], strict=True)
         self._previous = {int(i): (float(dy), float(dx)) for i, (dy, dx) in placed}
-        self._pool, self._current, self._unlike = self._settled, {}, []
+        self._first_error, self._settled_error = arrays["first_error"], arrays["settled_error"]
+        self.restart_scan()
 
     def place(self, index: int, absorbance: NDArray[np.floating], scale: float) -> Placement:
         """Where the frame number `index` of the current scan lies.
@@ -130,7 +134,7 @@ class Registration:
         if not band.std() > 1e-6:
             return Placement(near, np.inf, 0.0, False)
         if not self._pool:
-            self._keep(index, band, near)
+            self._keep(index, band, near, 0.0, 0.0)
             return Placement(near, 0.0, 1.0, True)
         components = [*self._first, *self._pool]
         best = self._fit(image, scale, start, components)
@@ -145,8 +149,10 @@ class Registration:
             return Placement(near, np.inf, best.quality, False)
         shift = (best.shift[0] * factor, best.shift[1] * factor)
         self._unlike.append(1 - best.quality**2)
-        self._keep(index, _moved(image, scale, np.array(best.shift)), shift)
-        return Placement(shift, best.sigma * factor, best.quality, True)
+        band = _moved(image, scale, np.array(best.shift))
+        behind = self._mixture_error(band, components)
+        self._keep(index, band, shift, best.sigma, behind)
+        return Placement(shift, float(np.hypot(best.sigma, behind)) * factor, best.quality, True)
 
     def _doubtful(self, found: Placement) -> bool:
         """Whether a frame is less like the mixture than frames usually are, or none tells how much that is."""
@@ -154,11 +160,24 @@ class Registration:
             return True
         return 1 - found.quality**2 > _UNUSUAL * float(np.median(self._unlike[-_RECENT:]))
 
-    def _keep(self, index: int, band: Image, shift: tuple[float, float]) -> None:
+    def _mixture_error(self, band: Image, components: list[Image]) -> float:
+        """Standard error of where the mixture lies that a placed frame is most like."""
+        columns = np.stack(components).reshape(len(components), -1)
+        mixture, _ = regress(columns, band.ravel())
+        light = (mixture * np.linalg.norm(columns, axis=1)) ** 2
+        return float(light @ np.concatenate([self._first_error, self._pool_error]) / max(float(light.sum()), 1e-12))
+
+    def _keep(self, index: int, band: Image, shift: tuple[float, float], error: float, known: float) -> None:
+        """Take a frame into the mixture; `error` is that of its comparison, `known` that of what it was compared to."""
         self._current[index] = shift
         frames = np.stack([*self._pool, band]).reshape(len(self._pool) + 1, -1)
         _, vectors = np.linalg.eigh((frames @ frames.T).astype(np.float64))
-        mixed = vectors[:, ::-1][:, :_COMPONENTS].T.astype(np.float32) @ frames
+        main = vectors[:, ::-1][:, :_COMPONENTS].T
+        mixed = main.astype(np.float32) @ frames
+        # By its part in a component, an error moves it; that of what was there is common to all.
+        light = (main * np.linalg.norm(frames, axis=1)) ** 2
+        part = light / np.maximum(light.sum(axis=1, keepdims=True), 1e-12)
+        self._pool_error = np.hypot(part @ np.append(self._pool_error, known), part[:, -1] * error)
         self._pool = list(mixed.reshape(-1, *band.shape))
 
     def _fit(self, image: Image, scale: float, start: NDArray[np.floating], components: list[Image]) -> Placement:
@@ -172,7 +191,7 @@ class Registration:
                 return lost
             value = _moved(image, scale, shift)[view].ravel()
             columns = np.stack([c[view] for c in components])
-            mixture, _ = _regress(columns.reshape(len(columns), -1), value)
+            mixture, _ = regress(columns.reshape(len(columns), -1), value)
             model = np.tensordot(mixture.astype(np.float32), columns, axes=1)
             lit = float(np.linalg.norm(model) * np.linalg.norm(value))
             if not lit > 0:
@@ -180,13 +199,13 @@ class Registration:
             quality = float(model.ravel() @ value) / lit
             slopes = np.asarray(np.gradient(model), dtype=np.float32)
             both = np.concatenate([columns, slopes])
-            fitted, inverse = _regress(both.reshape(len(both), -1), value)
+            fitted, inverse = regress(both.reshape(len(both), -1), value)
             step = -np.clip(fitted[-2:], -2.0, 2.0)
             shift += step
             if np.abs(step).max() < 3e-3:
                 break
         valid = bool(np.abs(step).max() < 0.1) and quality >= self.minimum_quality
-        error = _shift_error(both, value.reshape(model.shape), fitted, inverse)
+        error = shift_error(both, value.reshape(model.shape), fitted, inverse)
         return Placement((float(shift[0]), float(shift[1])), error, quality, valid)
 
 
@@ -222,29 +241,6 @@ def _elsewhere(references: list[Image], band: Image) -> list[NDArray[np.float64]
         peaks = peak_local_max(like, min_distance=2, num_peaks=_PLACES)
         places.extend(peaks - np.array(shape) // 2)
     return [np.asarray(place, dtype=np.float64) for place in places]
-
-
-def _regress(columns: Image, value: Image) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Least-squares coefficients, and their covariance for a residual of unit variance."""
-    norm = np.maximum(np.linalg.norm(columns, axis=1), 1e-12).astype(np.float64)
-    products = (columns @ columns.T).astype(np.float64) / np.outer(norm, norm)
-    # The components of the first scan and those of all scans are much alike: a trace of ridge tells them apart.
-    inverse = np.linalg.inv(products + 1e-4 * np.eye(len(norm)))
-    target = (columns @ value).astype(np.float64) / norm
-    return inverse @ target / norm, inverse / np.outer(norm, norm)
-
-
-def _shift_error(columns: Image, value: Image, fitted: NDArray[np.float64], inverse: NDArray[np.float64]) -> float:
-    """Standard error (px) of the last two of the coefficients, which are the shift; the images are (..., y, x).
-
-    Neighbouring pixels of a band of structure err together: the residuals count by blocks that are wider than they are
-    alike (a sandwich estimator; White, Econometrica 48, 817 (1980)).
-    """
-    rest = value - np.tensordot(fitted.astype(np.float32), columns, axes=1)
-    pulls = np.tensordot(inverse[-2:].astype(np.float32), columns, axes=1) * rest
-    height, width = (n // _BLOCK * _BLOCK for n in value.shape)
-    blocks = pulls[:, :height, :width].reshape(2, height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK).sum(axis=(2, 4))
-    return float(np.hypot(np.sqrt((blocks.astype(np.float64) ** 2).sum() / 2), _INTERPOLATION))
 
 
 def _moved(image: Image, scale: float, shift: NDArray[np.floating]) -> Image:

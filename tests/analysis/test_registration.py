@@ -129,6 +129,16 @@ def test_the_standard_error_is_that_of_the_shifts(field, noise):
     assert 0.7 < np.sqrt(np.mean(np.square(pulls))) < 1.4
 
 
+def test_the_standard_error_holds_that_of_the_frames_compared_to(field):
+    """Before the edge, against the grid of the first frame: its noise and that of the next few are in all shifts."""
+    pulls = []
+    for seed in range(8):
+        shifts = drift(8, 0.5, seed)
+        found = place_all(Registration(), field, np.linspace(8250, 8320, 8), shifts, 0.25, 1000 * seed)
+        pulls.append(((np.array([p.shift for p in found]) - shifts) / np.array([[p.sigma or 1] for p in found]))[1:])
+    assert 0.8 < np.sqrt(np.mean(np.square(pulls))) < 1.25
+
+
 @pytest.mark.parametrize("where", [0, 3, 15])
 @pytest.mark.parametrize("kind", ["blank", "all NaN", "noise"])
 def test_a_frame_that_shows_nothing_is_told_apart(field, kind, where):
@@ -218,6 +228,8 @@ def test_recorded_series_with_known_drift(shared_data, name, shift_limit, median
         registration.next_scan()
         assert all(p.valid for p in found)
         assert rms(found, shifts) < shift_limit
+        told = np.array([[p.sigma] for p in found[1:]])
+        assert 0.5 < np.sqrt(np.mean(((np.array([p.shift for p in found[1:]]) - shifts[1:]) / told) ** 2)) < 1.5
         if repeat == 0:
             peer = by_phase_correlation(frames, energies)
             assert rms(found, shifts) < 0.5 * np.sqrt(np.mean((peer - shifts) ** 2))
