@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from redoxscope.analysis.finder import CROSSING, MAXIMUM, Finder, crossing_intervals, peak_intervals
+from redoxscope.analysis.finder import CROSSING, MAXIMUM, Finder, crossing_intervals, peak_intervals, steady_rise
 from redoxscope.analysis.subspace import Basis
 from redoxscope.analysis.xanes import Edge, Functionals
 
@@ -69,5 +69,8 @@ def _finder(
         mode = MAXIMUM
         weights, intervals = peak_intervals(x, covariance, edge.span, derivative=edge.definition == "derivative")
         points = weights @ rows
+    around, rise = np.zeros(len(x), dtype=np.int64), np.zeros((len(x), 0), dtype=np.float32)
+    if edge.definition == "half_jump" and not smooth:
+        around, rise = steady_rise(x)
     narrow = [np.ascontiguousarray(a, dtype=np.float32) for a in (rows, x, points, jump, slope)]
-    return Finder(narrow[0], narrow[1], narrow[2], mode, *intervals, narrow[3], narrow[4])
+    return Finder(narrow[0], narrow[1], narrow[2], mode, *intervals, narrow[3], narrow[4], around, rise)

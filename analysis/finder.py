@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 CROSSING, MAXIMUM = 0, 1
+_STEADY = 2.0
+"""eV on either side of an interval's middle: over so much the rise of noisy values is taken."""
 
 
 class Finder(NamedTuple):
@@ -39,6 +41,10 @@ class Finder(NamedTuple):
     """(k,) the edge jump"""
     slope: NDArray[np.float32]
     """(k,) the jump's slope, per eV"""
+    around: NDArray[np.int64]
+    """(s,) the first of the values that tell how fast they rise, per eV"""
+    rise: NDArray[np.float32]
+    """(s, v) what of these does; (s, 0): the polynomial's own slope"""
 
 
 Intervals = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
@@ -64,6 +70,30 @@ def crossing_intervals(x: NDArray[np.float64], covariance: NDArray[np.float64], 
         at = ends.start - first[j]
         taps[j, : t.size, at : at + t.size] = np.linalg.inv(np.vander(t, increasing=True))
     return _intervals(first, taps, covariance, x[np.arange(m) - (np.arange(m) > 0)], np.diff(x, prepend=x[0]))
+
+
+def steady_rise(x: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Least-squares slope of the values around each interval, as `Finder.around` and `rise`.
+
+    Where noise is as large as a step between two values, they cross where noise makes the step steep: its own slope
+    would tell an error that is too small.
+
+    Parameters
+    ----------
+    x : (m,) ascending, all different
+    """
+    m = x.size
+    weights = np.zeros((m, m))
+    for j in range(1, m):
+        near = _near(x, 0.5 * (x[j - 1] + x[j]), _STEADY)
+        near[j - 1 : j + 1] = True
+        away = x[near] - x[near].mean()
+        weights[j, near] = away / (away**2).sum()
+    used = weights != 0
+    first, size = used.argmax(axis=1), int(max(np.ptp(np.flatnonzero(u)) + 1 if u.any() else 1 for u in used))
+    first = np.minimum(first, m - size)
+    rows = np.stack([w[f : f + size] for w, f in zip(weights, first, strict=True)])
+    return first.astype(np.int64), rows.astype(np.float32)
 
 
 def peak_intervals(

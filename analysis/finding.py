@@ -94,6 +94,8 @@ def find_edges(
     low, width = np.empty(size, dtype=np.float32), np.empty(size, dtype=np.float32)
     _look_up(find, pointed, d.reshape(-1), a, e, low, width)
     _roots(a, e, low, width, at, sigma, steep)
+    if find.rise.shape[1] > 0:
+        _steady(find, pointed, d.reshape(-1), sigma, steep)
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
@@ -144,6 +146,29 @@ def _look_up(
         e0[p], e1[p], e2[p], e3[p] = noise[n], noise[n + one], noise[n + two], noise[n + three]
         n += three
         e4[p], e5[p], e6[p] = noise[n + one], noise[n + two], noise[n + three]
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _steady(
+    find: Finder,
+    pointed: NDArray[np.int32],
+    d: NDArray[np.float32],
+    sigma: NDArray[np.float32],
+    steep: NDArray[np.float32],
+) -> None:
+    """Take how fast the values d (m·pixel) rise at the edge, and sigma by it, from more of them than the interval's."""
+    size = np.uint64(steep.size)
+    count = np.uint64(find.rise.shape[1])
+    weights = find.rise.reshape(-1)
+    for p in range(size):
+        j = np.uint64(pointed[p])
+        y, r = np.uint64(find.around[j]) * size + p, j * count
+        slope = np.float32(0.0)
+        for i in range(count):
+            slope += weights[r + i] * d[y + i * size]
+        slope = max(slope, np.float32(0.1) * steep[p])
+        sigma[p] *= steep[p] / slope
+        steep[p] = slope
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
