@@ -14,6 +14,7 @@ _BLOCK = 1024
 def _find_rows(
     spectra: NDArray[np.float32],
     find: Finder,
+    half: NDArray[np.float32],
     at: NDArray[np.float32],
     sigma: NDArray[np.float32],
     jump: NDArray[np.float32],
@@ -25,13 +26,13 @@ def _find_rows(
         height = np.zeros((1, high - low), dtype=np.float32)
         combine(find.jump.reshape(1, -1), block, height)
         jump[low:high] = height[0]
-        none = np.empty((0, high - low), dtype=np.float32)
+        level = np.ascontiguousarray(half[:, low:high])
         steep = np.empty(high - low, dtype=np.float32)
-        find_edges(find, block, none, at[low:high], sigma[low:high], steep)
+        find_edges(find, block, level, at[low:high], sigma[low:high], steep)
 
 
 def find_in_rows(
-    spectra: NDArray[np.float32], find: Finder
+    spectra: NDArray[np.float32], find: Finder, half: NDArray[np.float32] | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Edge energies of spectra that lie by sample, in one pass over them.
 
@@ -39,6 +40,7 @@ def find_in_rows(
     ----------
     spectra : (k, pixel) float32 without NaN
     find : how, from the k samples
+    half : (2 or more, pixel) a line to be taken from the rows, as for `find_edges`
 
     Returns
     -------
@@ -48,5 +50,6 @@ def find_in_rows(
     """
     pixels = spectra.shape[1]
     at, sigma, jump = (np.empty(pixels, dtype=np.float32) for _ in range(3))
-    _find_rows(spectra, find, at, sigma, jump)
+    level = np.empty((0, pixels), dtype=np.float32) if half is None else half
+    _find_rows(spectra, find, level, at, sigma, jump)
     return at, sigma, jump

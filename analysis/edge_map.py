@@ -6,7 +6,7 @@ built on this class. Memory: one scan of frames, float32.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -17,9 +17,12 @@ from redoxscope.analysis.expected import Spectrum
 from redoxscope.analysis.first_scan import predicted_functionals
 from redoxscope.analysis.frame_stack import FrameStack
 from redoxscope.analysis.jump_trend import Trend, learn_trend
+from redoxscope.analysis.known_map import Map as Map
+from redoxscope.analysis.known_map import half_jump_before, population_of
 from redoxscope.analysis.map_pass import evaluate_tiles, judge
-from redoxscope.analysis.subspace import LEARNERS, RUN, Basis, identity, learn, learners, misfit_limit
-from redoxscope.analysis.xanes import Edge, Floats, Functionals, functionals
+from redoxscope.analysis.previous_scan import learn_population, tell_jump
+from redoxscope.analysis.subspace import Basis, identity, learn, learners, misfit_limit, tall_learners
+from redoxscope.analysis.xanes import Edge, Floats, functionals
 
 NONE, PROVISIONAL, FINAL = 0, 1, 2
 _TYPICAL = 0.02
@@ -28,31 +31,6 @@ _FEW = 2000
 """Pixels that show what the typical spectrum is."""
 _MISSING = 0.3
 """A pixel without valid samples in more than this part of a window's frames has no edge energy."""
-
-
-@dataclass(frozen=True)
-class Map:
-    """What is known so far; all arrays have the pixels' shape."""
-
-    edge_energy: NDArray[np.float32]
-    """eV, NaN where there is no material or the crossing has not been seen."""
-    sigma: NDArray[np.float32]
-    """One standard deviation, eV."""
-    jump: NDArray[np.float32]
-    """Edge jump; NaN while the post-edge has not been seen, in this scan or an earlier one."""
-    state: NDArray[np.uint8]
-    """NONE, PROVISIONAL or FINAL."""
-    jump_slope: float
-    """Relative change of the jump per eV: the two baselines are not quite parallel."""
-    jump_noise: float
-    """Variance of the jump in units of that of one sample."""
-    jump_trend: float
-    """Relative change of the jump per eV that the edge moves from scan to scan, and its standard deviation."""
-    jump_trend_sigma: float
-    components: int
-    """Spectral components that the spectra were folded into; 0 if they were not."""
-    misfits: int
-    """Pixels whose spectrum these do not describe: they were evaluated without."""
 
 
 class EdgeMap:
@@ -127,14 +105,16 @@ class EdgeMap:
         """The map from the frames seen so far.
 
         It is final when all frames are in, or when the scan is `closed` and no more will come. Until then a pixel is
-        provisional: its jump comes from the `previous` scan's map; without one it is predicted from what has been seen
-        of the white line and the post-edge, and what is known of these: by the reference spectra, or in general.
+        provisional: its jump comes from the `previous` scan's map, its own jump there and how spectra like it went on
+        behind the edge; without one it is predicted from what has been seen of the white line and the post-edge, and
+        what is known of these: by the reference spectra, or in general.
         """
         final = closed or self.complete
         early = None if final else previous
-        trend = Trend(self.edge.jump_trend, self.edge.jump_trend_scatter)
+        trend = Trend(self.edge.jump_trend, self.edge.jump_trend_scatter, self.edge.jump_drift)
+        population = population_of(previous)
         if previous is not None:
-            trend = Trend(previous.jump_trend, previous.jump_trend_sigma)
+            trend = Trend(previous.jump_trend, previous.jump_trend_sigma, previous.jump_drift)
         filed = self._seen & ~self._blank
         rows = np.flatnonzero(filed)
         predicts = not final and early is None
@@ -149,16 +129,24 @@ class EdgeMap:
             wanted = predicted_functionals(self._energies, rows, self.edge, np.diag(noise**2) * _TYPICAL**2, *first)
         else:
             wanted = functionals(self._energies, filed, self.edge, jump_known=early is not None)
-        half_jump = self.edge.definition == "half_jump"
+        half_jump, origin = self.edge.definition == "half_jump", self.edge.nominal + self.edge.energy_offset
         if wanted is None or wanted.near.size < 2 or not (half_jump or final or self._search_passed()):
             return self._nothing(early, trend)
         basis, limit, terms = identity(rows.size), np.inf, 0
         if subspace and np.count_nonzero(usable) > rows.size:
-            pick = self._learners(rows, usable, wanted, noise, sample)
+            weights, behind = wanted.jump[rows], wanted.above[-1, rows]
+            if not weights.any() or (
+                early is not None and np.linalg.norm(behind * noise) < np.linalg.norm(weights * noise)
+            ):
+                # A line through the first samples of the post-edge says little of the jump.
+                weights = behind
+            pick = tall_learners(self._stack, rows, usable, weights, noise, sample, self.edge.min_jump)
             spectra, own = self._stack.spectra(rows, pick), sample[pick] if sample.size > 1 else sample
             basis = learn(spectra, noise, own)
             limit = misfit_limit(spectra, basis, own)
             terms = len(basis.fold)
+            if final and half_jump:
+                population = learn_population(self._energies[rows], self.edge, basis, spectra, own, population)
             if predicts:
                 unit = float(np.median(own)) / max(float(np.median(wanted.jump[rows] @ spectra)), self.edge.min_jump)
                 spread = basis.vectors @ basis.error(basis.noise) * (unit if np.isfinite(unit) else _TYPICAL)
@@ -168,9 +156,20 @@ class EdgeMap:
         plain = finder(wanted, self.edge, filed, noise, identity(rows.size), smooth=False)
         find = finder(wanted, self.edge, filed, noise, basis, smooth=True) if terms else plain
         half, half_noise, drift = np.zeros((0, usable.size), dtype=np.float32), 0.0, wanted.doubt if half_jump else 0.0
+        moved = 0.0
         if early is not None and half_jump:
-            drift = self.edge.jump_drift
-            half, half_noise = self._half_jump(early), 0.25 * early.jump_noise
+            share, slope, drift, moved = 1.0, early.jump_slope, trend.drift, trend.sigma
+            told = None
+            if terms:
+                seen = (half_jump_before(early, origin, share, slope, pick), early.jump_noise)
+                told = tell_jump(self._energies, rows, self.edge, population, trend, *seen, spectra, own, basis, find)
+            if told is not None:
+                share, slope, drift, moved = told.share, told.slope, told.drift, told.trend
+                find = finder(told.wanted, self.edge, filed, noise, basis, smooth=True)
+                # Of a pixel that the basis does not describe, its own jump before says more.
+                scaled = replace(wanted, above=share * wanted.above)
+                plain = finder(scaled, self.edge, filed, noise, identity(rows.size), smooth=False)
+            half, half_noise = half_jump_before(early, origin, share, slope), 0.25 * share**2 * early.jump_noise
         energy, sigma, height = (np.empty(usable.size, dtype=np.float32) for _ in range(3))
         strange, state = np.zeros(usable.size, dtype=bool), np.empty(usable.size, dtype=np.uint8)
         sums = np.empty((self._stack.holes.size, 2))
@@ -188,7 +187,7 @@ class EdgeMap:
             half,
             half_noise,
             drift,
-            trend.sigma,
+            moved,
             sample,
             energy,
             sigma,
@@ -205,7 +204,7 @@ class EdgeMap:
             height, slope = np.where(usable, early.jump.reshape(-1), np.float32(np.nan)), early.jump_slope
             jump_noise = plain_noise = early.jump_noise
         over = self.edge.min_jump_over_noise * np.sqrt([jump_noise, plain_noise])
-        origin, reached = self.edge.nominal + self.edge.energy_offset, FINAL if final else PROVISIONAL
+        reached = FINAL if final else PROVISIONAL
         judge(energy, sigma, state, height, strange, sample, self.edge.min_jump, over[0], over[1], origin, reached)
         known = Map(
             energy.reshape(self.shape),
@@ -216,24 +215,17 @@ class EdgeMap:
             jump_noise,
             trend.value,
             trend.sigma,
+            trend.drift,
+            *population,
             terms,
             int(np.count_nonzero(strange)),
         )
         if not final or previous is None or not half_jump:
             return known
         before, now = ((m.edge_energy, m.sigma, m.jump) for m in (previous, known))
-        trend = learn_trend(before, now, trend, self.edge.jump_trend_scatter)
-        return replace(known, jump_trend=trend.value, jump_trend_sigma=trend.sigma)
-
-    def _half_jump(self, early: Map) -> NDArray[np.float32]:
-        """(3, pixel) half the jump that is expected: at the nominal edge, per eV, and the edge energy it was seen at.
-
-        With the edge it changes by `jump_trend`, so that the line gives half the jump of a pixel whose edge is there.
-        """
-        level = 0.5 * early.jump.reshape(-1)
-        at = np.nan_to_num(early.edge_energy.reshape(-1) - (self.edge.nominal + self.edge.energy_offset))
-        trend = np.float32(early.jump_trend)
-        return np.stack([level * (1 - trend * at), level * (np.float32(early.jump_slope) + trend), at])
+        scatter = (sample * np.sqrt(previous.jump_noise + jump_noise)).astype(np.float32)
+        trend = learn_trend(before, now, scatter, trend, self.edge.jump_trend_scatter)
+        return replace(known, jump_trend=trend.value, jump_trend_sigma=trend.sigma, jump_drift=trend.drift)
 
     def _search_passed(self) -> bool:
         """Whether the search window has been scanned to its end: a maximum before that may be none."""
@@ -248,37 +240,12 @@ class EdgeMap:
             window[self.edge.members(energies, limits)] = True
         return self._stack.usable(rows, windows, np.floor(_MISSING * windows.sum(1)).astype(np.intp))
 
-    def _learners(
-        self,
-        rows: NDArray[np.intp],
-        usable: NDArray[np.bool_],
-        wanted: Functionals,
-        noise: NDArray[np.float64],
-        sample: NDArray[np.float32],
-    ) -> NDArray[np.intp]:
-        """Indices of pixels to learn from: those that hold material, if there are enough of them."""
-        weights = (wanted.jump if wanted.jump.any() else wanted.above[-1])[rows]
-        used = np.flatnonzero(weights)
-        # By runs: pixels chosen for their own noise would teach it to the basis.
-        over = 3 * float(np.linalg.norm(weights * noise)) / np.sqrt(RUN)
-        for number, enough in ((2 * LEARNERS, LEARNERS // 2), (8 * LEARNERS, 2000), (usable.size, 0)):
-            pick = learners(usable, number)
-            pick = pick[: pick.size // RUN * RUN].reshape(-1, RUN)
-            lift = weights[used].astype(np.float32) @ self._stack.spectra(rows[used], pick.ravel())
-            unit = sample[pick].mean(axis=1) if sample.size > 1 else sample
-            high = lift.reshape(pick.shape).mean(axis=1)
-            tall = pick[(high > self.edge.min_jump) & ~(high < over * unit)]
-            if tall.size > enough or pick.size > usable.size // 2:
-                break
-        if tall.size < 4 * rows.size:
-            return learners(usable)
-        return np.asarray(tall[:: max(1, tall.size // LEARNERS)].ravel())
-
     def _nothing(self, early: Map | None, trend: Trend) -> Map:
         blank = np.full(self.shape, np.nan, dtype=np.float32)
         jump = blank if early is None else early.jump
         state = np.zeros(self.shape, dtype=np.uint8)
-        return Map(blank, blank.copy(), jump, state, 0.0, np.inf, trend.value, trend.sigma, 0, 0)
+        known = population_of(early)
+        return Map(blank, blank.copy(), jump, state, 0.0, np.inf, trend.value, trend.sigma, trend.drift, *known, 0, 0)
 
 
 def _variance_of(weights: NDArray[np.float32], basis: Basis, noise: NDArray[np.float64]) -> float:

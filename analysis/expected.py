@@ -24,10 +24,15 @@ _SLOPE, _SLOPE_SCATTER = -5e-4, 7e-4
 _WIGGLE, _WIGGLE_FROM, _WIGGLE_FALL, _WIGGLE_LENGTH = 0.2, 40.0, 50.0, 8.0
 """Standard deviation of the wiggles around that line, in jumps, so many eV behind the edge; the eV over which it falls
 by a factor of e, and those over which the wiggles are alike."""
-_OTHER_WIGGLE = 0.2
-"""Part of these wiggles that a sample has of its own, however like the references its edge may be."""
+_OTHER_WIGGLE, _OTHER_MOST = 6.0, 0.2
+"""Part of these wiggles that a sample has of its own, over what its edge has that no reference has; and at most."""
 _UNLIKE, _UNLIKE_LENGTH = (0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2), 5.0
 """The same of what distinguishes a sample from all references: as likely as not to be any of these."""
+_NEW = (0.0, 0.001, 0.002, 0.004, 0.006, *_UNLIKE)
+"""The same of what distinguishes spectra from those of the scans before."""
+_NEW_FROM, _NEW_FALL, _NEW_WIGGLE, _NEW_SLOPE = 20.0, 30.0, 4.0, 5e-3
+"""So many eV behind the edge it begins to fall, by a factor of e over so many; the wiggles are new to a part of as many
+times that, and so is the post-edge line's slope per eV."""
 _FLICKER = 0.003
 """Error of a frame as a whole, in jumps: what is left of the noise in the mean of many pixels."""
 _OFFSETS = np.arange(-3, 3.1, 0.5)
@@ -97,7 +102,7 @@ def of_references(
     assert behind is not None
     rows = np.eye(x.size)[used]
     smooth, other = _alike(x, _UNLIKE_LENGTH), np.zeros((x.size, x.size))
-    other[np.ix_(post, post)] = _OTHER_WIGGLE**2 * _wiggles(x[post])
+    other[np.ix_(post, post)] = _wiggles(x[post])
     best, chosen = -np.inf, None
     for offset in _OFFSETS:
         group = np.array([s for r in spectra for s in _shifted(x, r, offset + _SPREAD, before, behind)])
@@ -106,12 +111,41 @@ def of_references(
         # The line is part of the definition of what a spectrum in units of its jump is.
         free = np.eye(x.size) - np.outer(mean, behind[0])
         for unlike in _UNLIKE:
-            prior = Prior(mean, around + free @ (unlike**2 * smooth + other) @ free.T, rows)
-            likelihood = _likelihood(rows @ typical, prior)
-            if likelihood > best:
-                best, chosen = likelihood, prior
+            part = min(_OTHER_WIGGLE * unlike, _OTHER_MOST)
+            prior = Prior(mean, around + free @ (unlike**2 * smooth + part**2 * other) @ free.T, rows)
+            fit = _fit(rows @ typical, prior)
+            if fit > best:
+                best, chosen = fit, prior
     assert chosen is not None
     return chosen
+
+
+def of_population(
+    x: Doubles, post: Numbers, used: Numbers, mean: Doubles, covariance: Doubles, moment: Doubles, noise: Doubles
+) -> Prior:
+    """Spectra of the scans before, and what those of this one may have that none of them has.
+
+    How unlike they are is what makes those of many pixels likeliest, as for the references.
+
+    Parameters
+    ----------
+    x : (n,) eV from the nominal edge; post : numbers of the post-edge's energies
+    used : numbers of the energies that the jump is predicted from
+    mean, covariance : (n,), (n, n) of the scans before
+    moment : (n, n) mean products of spectra over their pre-edge line, in units of their mean square jump
+    noise : (n, n) part of it that is noise
+    """
+    rows = np.eye(x.size)[used]
+    through = line(x, post)
+    assert through is not None
+    free = np.eye(x.size) - np.outer(mean, through[0])
+    fall = np.exp(-np.maximum(x - _NEW_FROM, 0) / _NEW_FALL)
+    new = np.outer(fall, fall) * _alike(x, _UNLIKE_LENGTH)
+    new[np.ix_(post, post)] += _NEW_WIGGLE**2 * _wiggles(x[post]) + _NEW_SLOPE**2 * np.outer(x[post], x[post])
+    new = free @ new @ free.T
+    priors = [Prior(mean, covariance + unlike**2 * new, rows) for unlike in _NEW]
+    of_rows = rows @ moment @ rows.T
+    return max(priors, key=lambda prior: _likelihood(of_rows, prior, rows @ noise @ rows.T))
 
 
 def _shifted(x: Doubles, spectrum: Spectrum, shifts: Doubles, before: Doubles, behind: Doubles) -> list[Doubles]:
@@ -124,15 +158,22 @@ def _shifted(x: Doubles, spectrum: Spectrum, shifts: Doubles, before: Doubles, b
     return out
 
 
-def _likelihood(values: Doubles, prior: Prior) -> float:
+def _fit(values: Doubles, prior: Prior) -> float:
     """Logarithm of the restricted likelihood of values (r,) that are an unknown jump times a spectrum of the prior."""
     level = prior.rows @ prior.mean
     scale = float(level @ values) / float(level @ level)
-    total = prior.rows @ prior.covariance @ prior.rows.T + np.eye(level.size) * _FLICKER**2
+    return _likelihood(np.outer(values, values) / scale**2, prior, np.zeros((values.size, values.size)))
+
+
+def _likelihood(moment: Doubles, prior: Prior, noise: Doubles) -> float:
+    """The same of many, per pixel: their mean products (r, r) and noise (r, r), in units of the mean square jump."""
+    level = prior.rows @ prior.mean
+    total = prior.rows @ prior.covariance @ prior.rows.T + noise + np.eye(level.size) * _FLICKER**2
     factor = np.linalg.cholesky(total)
-    white, known = np.asarray(np.linalg.solve(factor, np.column_stack([values / scale, level]))).T
+    known = np.linalg.solve(factor, level)
+    white = np.linalg.solve(factor, np.linalg.solve(factor, moment).T)
     across = float(known @ known)
-    left = float(white @ white) - float(known @ white) ** 2 / across
+    left = float(np.trace(white)) - float(known @ white @ known) / across
     return -0.5 * left - float(np.log(np.diagonal(factor)).sum()) - 0.5 * float(np.log(across))
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from redoxscope.analysis.frame_stack import FrameStack
+
 LEARNERS = 20_000
 """A basis is learnt from about this many pixels."""
 RUN = 16
@@ -66,6 +68,40 @@ def learners(usable: NDArray[np.bool_], number: int = LEARNERS) -> NDArray[np.in
     return np.asarray(among[(starts[:, None] + np.arange(RUN)).ravel()])
 
 
+def tall_learners(
+    stack: FrameStack,
+    rows: NDArray[np.intp],
+    usable: NDArray[np.bool_],
+    weights: NDArray[np.float64],
+    noise: NDArray[np.float64],
+    sample: NDArray[np.float32],
+    least: float,
+) -> NDArray[np.intp]:
+    """Indices of pixels to learn from: those that hold material, if there are enough of them.
+
+    Parameters
+    ----------
+    stack, rows, usable : where the spectra are, and which of them
+    weights : (r,) of the samples, for something like the edge jump; least : of that in a pixel with material
+    noise, sample : (r,) and (pixel,) or (1,), as for `learn`
+    """
+    used = np.flatnonzero(weights)
+    # By runs: pixels chosen for their own noise would teach it to the basis.
+    over = 3 * float(np.linalg.norm(weights * noise)) / np.sqrt(RUN)
+    for number, enough in ((2 * LEARNERS, LEARNERS // 2), (8 * LEARNERS, 2000), (usable.size, 0)):
+        pick = learners(usable, number)
+        pick = pick[: pick.size // RUN * RUN].reshape(-1, RUN)
+        lift = weights[used].astype(np.float32) @ stack.spectra(rows[used], pick.ravel())
+        own = sample[pick].mean(axis=1) if sample.size > 1 else sample
+        high = lift.reshape(pick.shape).mean(axis=1)
+        tall = pick[(high > least) & ~(high < over * own)]
+        if tall.size > enough or pick.size > usable.size // 2:
+            break
+    if tall.size < 4 * rows.size:
+        return learners(usable)
+    return np.asarray(tall[:: max(1, tall.size // LEARNERS)].ravel())
+
+
 def learn(
     spectra: NDArray[np.float32],
     noise: NDArray[np.floating],
@@ -96,7 +132,7 @@ def learn(
         raise ValueError(f"{count} spectra of {n} energies: too few to learn a basis from")
     scaled = spectra.astype(np.float64)
     if sample is not None:
-        scaled /= _unit(sample)
+        scaled /= unit(sample)
     products = scaled @ scaled.T / count
     given = np.asarray(noise, dtype=np.float64)
     kept, _ = _components(products, given, count, least, most)
@@ -107,10 +143,10 @@ def learn(
         rest = np.eye(n) - wide @ wide.T
         left = np.diagonal(rest @ (products / np.outer(given, given)) @ rest)
         free = (1 - (wide**2).sum(axis=1)) * (1 - wide.shape[1] / count)
-        ratio = np.maximum(left, 1e-12) / np.maximum(free, 0.2)
-        # It goes with the absorbance, hence smoothly: what is left of a component at one energy is none of it.
+        # It goes with the absorbance, hence smoothly: what is left of a component at one energy is none of it. Energies
+        # that the components describe alone, as the last ones of a scan that is under way, show next to nothing of it.
         around = np.abs(np.subtract.outer(np.arange(n), np.arange(n))) <= _AROUND
-        shown = given * np.sqrt(around @ ratio / around.sum(axis=1))
+        shown = given * np.sqrt(np.maximum(around @ left, 1e-12) / np.maximum(around @ free, 0.2))
     kept, excess = _components(products, shown, count, least, most)
     # A component is not seen below a spike of the root of n/count, wherever it points.
     hidden = float(np.sqrt(n / count)) / max(n - kept.shape[1], 1)
@@ -149,12 +185,12 @@ def misfit_limit(spectra: NDArray[np.float32], basis: Basis, sample: NDArray[np.
     n, terms = basis.vectors.shape
     rest = spectra - (basis.vectors.astype(np.float32) @ (basis.fold.astype(np.float32) @ spectra))
     rest /= (basis.noise).astype(np.float32)[:, None]
-    excess = np.einsum("ip,ip->p", rest, rest) / _unit(sample) ** 2
+    excess = np.einsum("ip,ip->p", rest, rest) / unit(sample) ** 2
     # The noise may be known up to a factor only: the common pixels tell it.
     return float(np.median(excess)) * (1 + _MISFIT * float(np.sqrt(2 / max(n - terms, 1))))
 
 
-def _unit(sample: NDArray[np.floating]) -> NDArray[np.float32]:
+def unit(sample: NDArray[np.floating]) -> NDArray[np.float32]:
     """The samples' standard deviation, 1 where it is not known."""
     return np.where(np.isfinite(sample) & (sample > 0), sample, 1.0).astype(np.float32)
 

@@ -35,7 +35,8 @@ class Edge:
     plateau_scatter: float = 0.07
     """Relative standard deviation of that, from one sample and phase to another."""
     jump_drift: float = 0.01
-    """Relative standard deviation of a pixel's jump from one scan to the next, if its edge stays where it is."""
+    """Relative standard deviation of a pixel's jump from one scan to the next, if its edge stays where it is. A series
+    learns its own from its final maps."""
     jump_trend: float = -0.02
     """Relative change of the jump per eV that the edge moves: the wiggles behind the edge differ between phases. Of
     nickel oxides; a series learns its own from its final maps."""

@@ -267,7 +267,7 @@ def test_missing_samples_and_dead_pixels(frames, particle, subspace):
     assert np.median(np.abs(found.edge_energy - whole.edge_energy)[others]) < (0.02 if subspace else 1e-9)
 
 
-@pytest.mark.parametrize(("subspace", "noise"), [(False, 0.003), (True, 0.003), (True, 0.015)])
+@pytest.mark.parametrize(("subspace", "noise"), [(False, 0.003), (False, 0.015), (True, 0.003), (True, 0.015)])
 def test_sigma_is_the_scatter_of_repetitions(subspace, noise):
     scan = phantom((30, 40), jump=(0.3, 0.6))
     pulls = []

@@ -1,0 +1,66 @@
+"""What is known of a field of view after a scan, or in the midst of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redoxscope.analysis.previous_scan import NOBODY, Population
+
+
+@dataclass(frozen=True)
+class Map:
+    """What is known so far; all arrays have the pixels' shape."""
+
+    edge_energy: NDArray[np.float32]
+    """eV, NaN where there is no material or the crossing has not been seen."""
+    sigma: NDArray[np.float32]
+    """One standard deviation, eV."""
+    jump: NDArray[np.float32]
+    """Edge jump; NaN while the post-edge has not been seen, in this scan or an earlier one."""
+    state: NDArray[np.uint8]
+    """NONE, PROVISIONAL or FINAL."""
+    jump_slope: float
+    """Relative change of the jump per eV: the two baselines are not quite parallel."""
+    jump_noise: float
+    """Variance of the jump in units of that of one sample."""
+    jump_trend: float
+    """Relative change of the jump per eV that the edge moves from scan to scan, and its standard deviation."""
+    jump_trend_sigma: float
+    jump_drift: float
+    """Relative standard deviation of a pixel's jump from scan to scan where its edge stays."""
+    spectra_energies: NDArray[np.float64]
+    """(n,) eV: those of the two below."""
+    spectra_mean: NDArray[np.float64]
+    spectra_covariance: NDArray[np.float64]
+    """(n,), (n, n) of the series' spectra so far, see `Population`; n = 0 if there are none."""
+    components: int
+    """Spectral components that the spectra were folded into; 0 if they were not."""
+    misfits: int
+    """Pixels whose spectrum these do not describe: they were evaluated without."""
+
+
+def population_of(known: Map | None) -> Population:
+    """The series' spectra, as a map has them."""
+    if known is None:
+        return NOBODY
+    return Population(known.spectra_energies, known.spectra_mean, known.spectra_covariance)
+
+
+def half_jump_before(
+    known: Map, origin: float, share: float, slope: float, pick: NDArray[np.intp] | slice = slice(None)
+) -> NDArray[np.float32]:
+    """(3, pixel) half the jump that is expected: at the nominal edge, per eV, and the edge energy it was seen at.
+
+    With the edge it changes by `jump_trend`, so that the line gives half the jump of a pixel whose edge is there.
+
+    Parameters
+    ----------
+    known : the map of the scan before; origin : the nominal edge on its scale, eV
+    share, slope : what of the jump before counts in the jump, and in its slope per eV
+    pick : which pixels, all if left out
+    """
+    level = 0.5 * known.jump.reshape(-1)[pick]
+    at = np.nan_to_num(known.edge_energy.reshape(-1)[pick] - origin)
+    trend = np.float32(share * known.jump_trend)
+    return np.stack([level * (np.float32(share) - trend * at), level * (np.float32(slope) + trend), at])

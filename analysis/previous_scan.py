@@ -1,0 +1,186 @@
+"""What the scan before says of the edge jump, while the post-edge of the present one is still to come.
+
+It says two things. A pixel's jump is that of the scan before, but for a drift, and for a trend where the edge has
+moved (`jump_trend`). And spectra are alike: how those of the scan before went on behind the edge tells how those go on
+whose rise has just been seen, of phases that were there already even to the noise. The best linear unbiased prediction
+(`expected.predict`) takes the jump before for one more sample, and each counts by what it knows.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redoxscope.analysis.crossing import find_in_rows
+from redoxscope.analysis.expected import Doubles, Numbers, Prior, generic, line, of_population, predict
+from redoxscope.analysis.finder import Finder
+from redoxscope.analysis.jump_trend import Trend
+from redoxscope.analysis.subspace import Basis, unit
+from redoxscope.analysis.xanes import Edge, Functionals, with_half
+
+_FOLDING = 0.1
+"""Part of the samples' noise that counts although it was folded away: what the present scan's basis lacks of earlier
+spectra must not pass for a sample without noise."""
+_FAR, _OF_MOVED = 0.5, 0.75
+"""What the spectra have that is new is put down to the edge's way by this part, where the way (eV) is that long."""
+
+
+class Population(NamedTuple):
+    """The spectra of a series so far, in units of their jump, over their pre-edge line; n = 0 if none are known."""
+
+    energies: Doubles
+    """(n,) eV, ascending"""
+    mean: Doubles
+    """(n,)"""
+    covariance: Doubles
+    """(n, n)"""
+
+    def at(self, energies: Doubles) -> "Population":
+        """The same at other energies, interpolated."""
+        if np.array_equal(energies, self.energies):
+            return self
+        between = np.stack([np.interp(energies, self.energies, one) for one in np.eye(self.energies.size)], axis=1)
+        return Population(energies, between @ self.mean, between @ self.covariance @ between.T)
+
+
+NOBODY = Population(np.zeros(0), np.zeros(0), np.zeros((0, 0)))
+
+
+def learn_population(
+    energies: Doubles,
+    edge: Edge,
+    basis: Basis,
+    spectra: NDArray[np.float32],
+    sample: NDArray[np.floating],
+    before: Population,
+) -> Population:
+    """Mean and covariance of spectra, their noise taken out, half of them those of the scans before.
+
+    Parameters
+    ----------
+    energies : (n,) eV, ascending; edge : windows
+    basis : learnt from `spectra` (n, pixel), whose samples have the standard deviations `sample` (pixel,) or (1,)
+    before : what was known
+    """
+    x = energies - edge.nominal
+    pre, post = (line(x, edge.members(energies, window)) for window in (edge.pre, edge.post))
+    if pre is None or post is None:
+        return before
+    c = basis.fold @ spectra
+    noise = float((unit(sample).astype(np.float64) ** 2).mean())
+    value, vector = np.linalg.eigh(c @ c.T / c.shape[1] - noise * np.diag(basis.excess**2))
+    root = (np.eye(x.size) - pre[0] - np.outer(x, pre[1])) @ basis.vectors @ (vector * np.sqrt(np.maximum(value, 0)))
+    jump = post[0] @ root
+    if not float(jump @ jump) > 0:
+        return before
+    products = root @ root.T / float(jump @ jump)
+    if before.energies.size:
+        old = before.at(energies)
+        products = 0.5 * (products + old.covariance + np.outer(old.mean, old.mean))
+    # The mean is what goes with the jump, whose mean square is the unit.
+    mean = products @ post[0]
+    return Population(energies, mean, products - np.outer(mean, mean))
+
+
+@dataclass(frozen=True)
+class Told:
+    """How half the jump is made of the samples on file and of the jump before."""
+
+    wanted: Functionals
+    """The part that comes from the samples."""
+    share: float
+    slope: float
+    """Part of the jump before in the jump, and in its slope per eV"""
+    drift: float
+    trend: float
+    """Relative standard deviation of the jump over `share`, the samples' noise not counted, and that of it per eV that
+    the edge has moved"""
+
+
+def tell_jump(
+    energies: Doubles,
+    rows: Numbers,
+    edge: Edge,
+    population: Population,
+    trend: Trend,
+    half: NDArray[np.float32],
+    jump_noise: float,
+    spectra: NDArray[np.float32],
+    sample: NDArray[np.floating],
+    basis: Basis,
+    find: Finder,
+) -> Told | None:
+    """The functionals while the post-edge is still to come; None if too little is known.
+
+    Parameters
+    ----------
+    energies : (n,) eV, of the whole scan, ascending; rows : (r,) numbers of those on file
+    edge : windows; population : spectra of the scans before
+    trend : how the jump changes
+    half, jump_noise : (3, pixel) half the jump before of some pixels, as for `evaluate_tiles`; its variance then, in
+        units of a sample's
+    spectra, sample, basis : (r, pixel) of these, standard deviation of their samples, and what they are folded into
+    find : their edges, with half the jump before
+    """
+    x = np.asarray(energies - edge.nominal, dtype=np.float64)
+    seen = np.zeros(x.size, dtype=bool)
+    seen[rows] = True
+    ahead, behind = edge.members(energies, edge.pre), edge.members(energies, edge.post)
+    pre = line(x, ahead[seen[ahead]])
+    good = half[0] > 0.5 * edge.min_jump
+    if population.energies.size == 0 or pre is None or np.count_nonzero(good) < rows.size:
+        return None
+    spectra, half, sample = spectra[:, good], half[:, good], sample[good] if sample.size > 1 else sample
+    square = 4 * float((half[0].astype(np.float64) ** 2).mean())
+    noise = float((unit(sample).astype(np.float64) ** 2).mean()) / square
+    over = (np.eye(x.size) - pre[0] - np.outer(x, pre[1]))[:, rows]
+    moment = over @ (spectra @ spectra.T).astype(np.float64) @ over.T / (half.shape[1] * square)
+    samples = over * basis.noise**2 * noise @ over.T
+    folded = over @ basis.vectors @ basis.error(basis.noise)
+    at, *_ = find_in_rows(basis.fold.astype(np.float32) @ spectra, find, half)
+    moved = (at - half[2])[np.isfinite(at)]
+    way = float(np.sqrt((moved**2).mean())) if moved.size else 0.0
+    top = edge.members(energies, edge.plateau)
+    passed = top[seen[top]] if top.size and seen[top[-1] :].any() else top[:0]
+    used = np.flatnonzero(seen & (x >= edge.search[0] - edge.nominal))
+    known = population.at(energies)
+    priors = [
+        of_population(x, behind, used, known.mean, known.covariance, moment, samples),
+        generic(x, behind, passed, behind[seen[behind]], edge.plateau_ratio, edge.plateau_scatter),
+    ]
+    spread = _with_one_more(
+        folded @ folded.T * noise + _FOLDING * samples, jump_noise * noise * float((basis.noise**2).mean())
+    )
+    variance = trend.drift**2 + (trend.sigma * way) ** 2
+    found = [predict(np.append(x, 0.0), behind, _with_jump(prior, variance), spread) for prior in priors]
+    best, prior = min(
+        ((told, prior) for told, prior in zip(found, priors, strict=True) if told is not None),
+        key=lambda pair: pair[0].doubt ** 2 + float(pair[0].jump_line[0] @ spread @ pair[0].jump_line[0]),
+    )
+    weights, (share, slope) = best.jump_line[:, :-1], (float(weight) for weight in best.jump_line[:, -1])
+    # What is new in the spectra is in those whose edge has moved.
+    new = float(weights[0] @ (prior.covariance - known.covariance) @ weights[0]) if prior is priors[0] else 0.0
+    new *= min(1.0, (way / _FAR) ** 2) * _OF_MOVED / share**2
+    per_eV = trend.sigma**2 + new / max(way, _FAR) ** 2
+    rest = max(best.doubt**2 / share**2 - per_eV * way**2, 0.0)
+    half_line = np.zeros((2, x.size))
+    half_line[:, rows] = 0.5 * weights @ over
+    wanted = with_half(x, seen, edge, pre, half_line, 0.0)
+    return Told(wanted, share, slope, float(np.sqrt(rest)), float(np.sqrt(per_eV)))
+
+
+def _with_jump(prior: Prior, variance: float) -> Prior:
+    """The prior of spectra that have the jump of the scan before for a last sample, of this relative variance."""
+    rows = np.vstack([_padded(prior.rows), np.append(np.zeros(prior.mean.size), 1.0)])
+    return Prior(np.append(prior.mean, 1.0), _with_one_more(prior.covariance, variance), rows)
+
+
+def _padded(rows: Doubles) -> Doubles:
+    return np.pad(rows, ((0, 0), (0, 1)))
+
+
+def _with_one_more(covariance: Doubles, variance: float) -> Doubles:
+    grown = np.pad(covariance, (0, 1))
+    grown[-1, -1] = variance
+    return grown

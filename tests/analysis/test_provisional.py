@@ -1,0 +1,158 @@
+"""Provisional values of a series: their sigma is the width of their errors, whatever has reacted since."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from redoxscope.analysis.edge_map import PROVISIONAL, EdgeMap
+from redoxscope.analysis.xanes import Edge
+
+from .conftest import ENERGIES, spectrum
+
+EDGE = Edge()
+SHAPE = (60, 80)
+
+
+NEAR = np.arange(8336, 8346, 0.05)
+
+
+def phase(edge, white_line, wiggle, energies=ENERGIES):
+    """A step with its white line and the wiggles behind it."""
+    x = energies - edge
+    behind = np.where(x > 0, x, 0)
+    return (
+        spectrum(edge, 1.6, energies=energies)
+        + white_line * np.exp(-(((x - 6.0) / 4.0) ** 2))
+        + wiggle * np.exp(-behind / 60) * np.sin(behind / 9) * (x > 12)
+    )
+
+
+OLD, NEW = (8342.6, 0.45, 0.12), (8340.4, 0.7, 0.2)
+
+
+class Particle:
+    """Pixels of two phases, with other matter in the beam; the air around them has the least noise."""
+
+    def __init__(self, seed, air=0.0):
+        self.rng = np.random.default_rng(seed)
+        self.jump = self.rng.uniform(0.3, 0.6, SHAPE)
+        self.jump[:, : int(air * SHAPE[1])] = 0
+        self.other = self.rng.uniform(0.5, 1.0, SHAPE) * self.jump
+        self.state = self.rng.normal(-0.8, 0.8, SHAPE)
+
+    def react(self, by):
+        self.state = self.state + by
+
+    def clean(self, energies=ENERGIES):
+        part = 1 / (1 + np.exp(-self.state / 0.3))
+        old, new, x = (a[:, None, None] for a in (phase(*OLD, energies), phase(*NEW, energies), energies - 8341))
+        return self.jump * (part * new + (1 - part) * old) + self.other * (1 - 3.5e-4 * x)
+
+    def truth(self):
+        """Half-jump of the spectra without noise: lines by np.polyfit, the crossing on energies 0.05 eV apart."""
+        clean, x, near = self.clean().reshape(ENERGIES.size, -1), ENERGIES - 8341, NEAR[:, None] - 8341
+        fits = [np.polyfit(x[w], clean[w], 1) for w in (ENERGIES <= 8310, ENERGIES >= 8380)]
+        before, behind = (near * fit[0] + fit[1] for fit in fits)
+        above = self.clean(NEAR).reshape(NEAR.size, -1) - 0.5 * (before + behind)
+        first, pixel = np.argmax(above >= 0, axis=0), np.arange(above.shape[1])
+        low, high = above[first - 1, pixel], above[first, pixel]
+        with np.errstate(invalid="ignore"):
+            return (NEAR[first] - 0.05 * high / (high - low)).reshape(SHAPE)
+
+    def scan(self, photons, upto=np.inf, rng=None):
+        """Photon statistics of one flat and one image."""
+        clean, rng = self.clean(), rng or self.rng
+        counts = rng.poisson(photons * np.exp(-clean)).clip(1)
+        flats = rng.poisson(photons, clean.shape)
+        scan = EdgeMap(ENERGIES, SHAPE, EDGE)
+        for i in np.flatnonzero(upto >= ENERGIES):
+            scan.update(i, -np.log(counts[i] / flats[i]), 1 / counts[i] + 1 / flats[i])
+        return scan
+
+
+def width(pulls):
+    return np.nanmedian(np.abs(pulls)) / 0.6745
+
+
+REACTIONS = {"none": 0.0, "small": 0.1, "large": 1.2}
+
+
+@pytest.mark.parametrize("photons", [1500, 20000])
+@pytest.mark.parametrize("upto", [8348, 8352, 8378, 8441])
+@pytest.mark.parametrize("reaction", REACTIONS)
+def test_width_of_the_pulls_where_the_phases_have_been_seen_before(reaction, upto, photons):
+    """Over particles, and over repetitions of one, where only the noise is another."""
+    pulls = []
+    for seed in range(2):
+        particle = Particle(seed, air=0.4)
+        material = particle.jump > 0
+        before = particle.scan(photons).result()
+        particle.react(REACTIONS[reaction])
+        early = particle.scan(photons, upto).result(previous=before)
+        assert (early.state == PROVISIONAL)[material].mean() > 0.98
+        pulls.append(((early.edge_energy - particle.truth()) / early.sigma)[material])
+    assert 0.9 < width(pulls) < 1.1
+    found = []
+    for seed in range(4):
+        particle, rng = Particle(9), np.random.default_rng(seed)
+        before = particle.scan(photons, rng=rng).result()
+        particle.react(REACTIONS[reaction])
+        early = particle.scan(photons, upto, rng).result(previous=before)
+        found.append((early.edge_energy, early.sigma))
+    energies, sigmas = np.array(found).swapaxes(0, 1)
+    assert 0.9 < width((energies - energies.mean(axis=0)) / sigmas * np.sqrt(4 / 3)) < 1.1
+
+
+def test_a_reaction_to_a_phase_never_seen_is_in_the_sigma():
+    """The first scan has one phase only: of the jump, the pixel's own is known then, and a trend that was guessed."""
+    pulls = []
+    for seed in range(2):
+        particle = Particle(seed, air=0.4)
+        particle.state -= 5
+        before = particle.scan(4000).result()
+        particle.react(5.5)
+        early = particle.scan(4000, 8352).result(previous=before)
+        pulls.append(((early.edge_energy - particle.truth()) / early.sigma)[particle.jump > 0])
+    assert 0.8 < width(pulls) < 1.2
+
+
+def test_a_jump_that_changes_is_seen_in_the_spectra_before_the_post_edge_is():
+    """A tenth of the nickel has gone: the jump before is wrong by that, and the rise and the white line tell it."""
+    particle = Particle(0)
+    before = particle.scan(20000).result()
+    particle.jump *= 0.9
+    errors = []
+    for known in (before, replace(before, spectra_energies=np.zeros(0))):
+        early = particle.scan(20000, 8378, np.random.default_rng(1)).result(previous=known)
+        errors.append(np.median(np.abs(early.edge_energy - particle.truth())))
+    assert errors[0] < 0.5 * errors[1]
+
+
+def test_the_drift_of_the_jumps_is_learnt_from_final_maps():
+    """Twice the prior, and none: the next provisional sigma knows."""
+    drifts = []
+    for drift in (0.0, 0.02):
+        particle, before = Particle(0), None
+        for _ in range(3):
+            before = particle.scan(20000).result(previous=before)
+            particle.jump *= 1 + drift * particle.rng.standard_normal(SHAPE)
+        drifts.append(before.jump_drift)
+    assert drifts[0] < 0.5 * EDGE.jump_drift
+    assert drifts[1] == pytest.approx(0.02, rel=0.15)
+
+
+@pytest.mark.parametrize("photons", [1500, 5000, 20000])
+@pytest.mark.parametrize("upto", [8352, 9000])
+def test_width_of_the_pulls_without_a_subspace(upto, photons):
+    """Noise as large as the edge's rise between two energies: they cross where it is steep by noise."""
+    found = []
+    for seed in range(4):
+        particle, rng = Particle(9), np.random.default_rng(seed)
+        before = particle.scan(photons, rng=rng).result(subspace=False)
+        particle.react(0.1)
+        scan = particle.scan(photons, upto, rng)
+        found.append(scan.result(previous=before, subspace=False))
+    energies, sigmas = (np.array([getattr(f, name) for f in found]) for name in ("edge_energy", "sigma"))
+    assert 0.9 < width((energies - particle.truth()) / sigmas) < 1.1
+    assert 0.9 < width((energies - energies.mean(axis=0)) / sigmas * np.sqrt(4 / 3)) < 1.1
