@@ -23,6 +23,8 @@ Image = NDArray[np.float32]
 
 LEVELS = 10
 """Gaussians from 1.5 to 6.9 voxels; two neighbours make a flat-top window."""
+_VOXELS = 100
+"""That are added up in the time that sampling takes for one point, memory for the sum included."""
 WINDOWS = np.sqrt(np.array(widths(LEVELS)[:-1]) * np.array(widths(LEVELS)[1:]))
 """σ of the flat-top windows, voxels."""
 
@@ -76,7 +78,7 @@ def curvature_at(ladder: Sequence[Level], points: Floats, window: NDArray[np.int
         u, v = flat_top_weights(narrow.width, wide.width)
         first = np.empty((len(at), 10), dtype=np.float32)
         second = first
-        if narrow.step == wide.step:
+        if narrow.step == wide.step and len(at) * _VOXELS > narrow.samples.size:
             # One sampling of the sum instead of two.
             both = np.empty_like(narrow.samples)
             weighted_sum(narrow.samples, wide.samples, u, v, both)

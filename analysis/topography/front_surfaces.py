@@ -13,7 +13,7 @@ from redoxscope.analysis.topography.curvature import (
     windowed_curvature,
 )
 from redoxscope.analysis.topography.noise import Noise, estimate_noise
-from redoxscope.analysis.topography.scale_space import Level, sample, scale_space, smoothed, weighted_sum
+from redoxscope.analysis.topography.scale_space import Level, sample, scale_space, smoothed
 from redoxscope.analysis.topography.smooth_field import (
     APART,
     ContinuedField,
@@ -153,24 +153,32 @@ def _smooth(whole: ContinuedField, ladder: list[Level], levels: Floats, noise: N
     slope = _slope(whole, ladder, levels - whole.offset)
     moved = np.array([noise.of_value(w / APART, w * APART) for w in _SURFACE_WINDOWS]) / max(slope, 1e-30)
     enough = np.flatnonzero(moved < _DISPLACEMENT)
-    return smooth_field_on(whole, ladder, int(enough[0]) if len(enough) else len(_SURFACE_WINDOWS) - 1)
+    number = int(enough[0]) if len(enough) else len(_SURFACE_WINDOWS) - 1
+    return smooth_field_on(whole, ladder[number], ladder[number + 1])
 
 
 def _slope(whole: ContinuedField, ladder: list[Level], levels: Floats) -> float:
     """Median length of the gradient where the widest smoothing of the surfaces crosses a level; 0 if none does."""
     narrow, wide = ladder[len(_SURFACE_WINDOWS) - 1 : len(_SURFACE_WINDOWS) + 1]
-    samples, step = np.empty_like(wide.samples), wide.step
-    weighted_sum(narrow.samples, wide.samples, *flat_top_weights(narrow.width, wide.width), samples)
-    known = whole.depth[::step, ::step, ::step] > 0
-    pairs = known[:, :, 1:] & known[:, :, :-1]
-    crossed = [np.argwhere(pairs & ((samples[:, :, 1:] < e) != (samples[:, :, :-1] < e))) for e in levels]
-    places = np.concatenate([at[:: 1 + len(at) // _SLOPES] for at in crossed])
-    if not len(places):
+    u, v = flat_top_weights(narrow.width, wide.width)
+    step = wide.step
+    crossed: list[list[Indices]] = [[] for _ in levels]
+    for z in range(len(wide.samples)):
+        plane = np.float32(u) * narrow.samples[z] + np.float32(v) * wide.samples[z]
+        known = whole.depth[z * step, ::step, ::step] > 0
+        pairs = known[:, 1:] & known[:, :-1]
+        for places, e in zip(crossed, levels, strict=True):
+            at = np.argwhere(pairs & ((plane[:, 1:] < e) != (plane[:, :-1] < e)))
+            places.append(np.insert(at, 0, z, axis=1))
+    all_at = [np.concatenate(places) for places in crossed]
+    chosen = np.concatenate([at[:: 1 + len(at) // _SLOPES] for at in all_at])
+    if not len(chosen):
         return 0.0
-    points = ((places + np.array([0, 0, 0.5])) * step).astype(np.float32)
-    found = np.empty((len(points), 10), dtype=np.float32)
-    sample(samples, step, points, found)
-    return float(np.median(np.linalg.norm(found[:, 1:4], axis=1)))
+    points = np.ascontiguousarray((chosen + np.array([0, 0, 0.5])) * step, dtype=np.float32)
+    found = np.empty((2, len(points), 10), dtype=np.float32)
+    sample(narrow.samples, step, points, found[0])
+    sample(wide.samples, step, points, found[1])
+    return float(np.median(np.linalg.norm(u * found[0, :, 1:4] + v * found[1, :, 1:4], axis=1)))
 
 
 def _relative(whole: ContinuedField, sigma: Floats) -> Image:

@@ -110,7 +110,7 @@ def _spreads(field: Image, depth: Floats, relative: Floats | None) -> Doubles:
     values = [field[thin][chosen].astype(np.float64)]
     samples = field
     for before, after in pairwise(_VARIANCES):
-        samples = smoothed(samples, after - before, out=None if samples is field else samples)
+        samples = smoothed(samples, after - before)
         values.append(samples[thin][chosen].astype(np.float64))
     per = 1.0 if relative is None else relative[thin][chosen]
     bands = [sum(w * v for w, v in zip(_weights(b), values[b:], strict=False)) / per for b in range(_BANDS)]

@@ -95,7 +95,7 @@ def _evened(points: Floats, values: Floats, at: Floats) -> Doubles:
 
     `points` (m, 3) and `at` (n, 3) in voxels, not negative; where there is no point near, the result (n,) is 0.
     """
-    shape = tuple(int(n) + 1 for n in np.max(np.rint(at / _CELL), axis=0, initial=0))
+    shape = tuple(int(np.rint(n / _CELL)) + 1 for n in at.max(axis=0, initial=0))
     total, count = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
     _scatter(points, values, total, count)
     out = np.empty(len(at))
