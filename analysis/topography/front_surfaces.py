@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redoxscope.analysis.topography.curvature import (
+    BASE,
+    FLAT_TOPS,
     LEVELS,
     WINDOWS,
     curvature_at,
@@ -122,7 +124,7 @@ def front_surfaces(
     shift = noise.of_value(smooth.window / APART, smooth.window * APART)
     chosen = choose_curvature(ladder, points, some, noise, scale, depth, shift)
     fixed = window_for_histograms(some, noise, scale[SOME], np.concatenate(areas)[SOME], depth[SOME] > BORDER)
-    fixed_mean, fixed_gaussian, _ = curvature_at(ladder, points, np.full(len(points), fixed))
+    fixed_mean, fixed_gaussian, _ = curvature_at(ladder, points, np.full(len(points), FLAT_TOPS[fixed]))
     first, second = principal_curvatures(chosen.mean, chosen.gaussian)
     out = []
     for level, surface, area, start, end in zip(levels, surfaces, areas, ends, ends[1:], strict=False):
@@ -139,7 +141,7 @@ def front_surfaces(
                 kappa1=first[own] / voxel_size,
                 kappa2=second[own] / voxel_size,
                 mean_curvature_sigma=chosen.sigma[own] / voxel_size,
-                window=WINDOWS[chosen.window[own]] * voxel_size,
+                window=WINDOWS[BASE[chosen.window[own]]] * voxel_size,
                 mean_curvature_fixed=fixed_mean[own].astype(np.float64) / voxel_size,
                 gaussian_curvature_fixed=fixed_gaussian[own].astype(np.float64) / voxel_size**2,
             )

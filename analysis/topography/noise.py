@@ -61,6 +61,19 @@ class Noise:
         """
         return float(np.sqrt(self._power(narrow, wide, 4) * 2 / 15))
 
+    def covariance_of_curvature(self, widths: Floats, weights: Floats) -> Doubles:
+        """(window, window) of the same quantity, between windows that are weighted sums of Gaussians.
+
+        Parameters
+        ----------
+        widths : (gaussian,) σ in voxels
+        weights : (window, gaussian)
+        """
+        k = np.linspace(0, 12 / np.min(widths), 2001)[1:]
+        transfer = weights @ np.exp(-0.5 * np.square(np.outer(widths, k)))
+        spectrum = self.density**2 * k**self.exponent * np.exp(-((self.correlation * k) ** 2))
+        return np.asarray((transfer * (spectrum * k**6 * k[0] / (15 * np.pi**2))) @ transfer.T, dtype=np.float64)
+
     def of_value(self, narrow: float, wide: float) -> float:
         """Standard deviation of the smoothed field, in its unit."""
         return float(np.sqrt(self._power(narrow, wide, 0)))
