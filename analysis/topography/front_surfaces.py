@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit, prange
 from numpy.typing import NDArray
 
 from redoxscope.analysis.topography.curvature import (
@@ -115,9 +116,8 @@ def front_surfaces(
     smooth = _smooth(whole, ladder, levels, noise) if window is None else smooth_field(whole, window)
     surfaces = [isosurface(smooth.values, level - smooth.offset, min_area=_SPECK) for level in levels]
     points = np.concatenate([s.vertices for s in surfaces]) - whole.origin.astype(np.float64)
-    nearest = tuple(np.rint(points).astype(np.intp).T)
-    depth = whole.depth[nearest]
-    scale = np.ones(len(points)) if relative is None else relative[nearest]
+    depth = _at_nearest(whole.depth, points)
+    scale = np.ones(len(points)) if relative is None else _at_nearest(relative, points)
     ends = np.cumsum([0] + [len(s.vertices) for s in surfaces])
     areas = [vertex_areas(s.vertices, s.faces) for s in surfaces]
     some = windowed_curvature(ladder, points[SOME])
@@ -192,6 +192,15 @@ def _relative(whole: ContinuedField, sigma: Floats) -> Image:
     part = np.where(good, part / np.float32(np.median(part[good])), np.float32(0)).clip(0, 10)
     weight = smoothed(good.astype(np.float32), _EVEN**2)
     return np.where(weight > 1e-3, smoothed(part, _EVEN**2) / np.maximum(weight, np.float32(1e-3)), np.float32(1))
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _at_nearest(volume: Image, points: Floats) -> Doubles:
+    """(n,) values of the voxels nearest to points (n, 3)."""
+    out = np.empty(len(points))
+    for p in prange(len(points)):
+        out[p] = volume[int(points[p, 0] + 0.5), int(points[p, 1] + 0.5), int(points[p, 2] + 0.5)]
+    return out
 
 
 def _without_vertices(level: float) -> FrontSurface:

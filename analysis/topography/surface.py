@@ -61,24 +61,21 @@ def isosurface(field: Floats, level: float, voxel_size: float = 1.0, *, min_area
         faces = faces[whole]
     count, member = components(faces)
     if count:
-        area = np.bincount(member[faces[:, 0]], weights=_face_areas(vertices, faces), minlength=count)
-        if (area < min_area).any():
-            faces = faces[area[member[faces[:, 0]]] >= min_area]
+        large = _piece_areas(vertices, faces, member, count) >= min_area
+        if not large.all():
+            faces = faces[large[member[faces[:, 0]]]]
     vertices, faces = _used(vertices, faces)
     _refine(field, level, vertices)
-    return Surface(vertices * voxel_size, faces)
+    vertices *= voxel_size
+    return Surface(vertices, faces)
 
 
 def components(faces: Indices) -> tuple[int, Indices]:
     """Number of connected pieces of a mesh, and the piece of each vertex (-1 for vertices without a face)."""
     if not faces.size:
         return 0, np.empty(0, dtype=np.intp)
-    root = _roots(faces, int(faces.max()) + 1)
-    used = root >= 0
-    first, number = np.unique(root[used], return_inverse=True)
-    member = np.full(root.size, -1, dtype=np.intp)
-    member[used] = number
-    return int(first.size), member
+    member = np.full(int(faces.max()) + 1, -1, dtype=np.intp)
+    return int(_number_pieces(faces, member)), member
 
 
 def euler_characteristic(faces: Indices) -> int:
@@ -99,7 +96,7 @@ def border_edges(faces: Indices) -> Indices:
 def vertex_areas(vertices: Floats, faces: Indices) -> NDArray[np.float64]:
     """(n,) a third of the area of the triangles around each vertex, in the vertices' unit squared."""
     out = np.zeros(len(vertices))
-    _spread(faces, _face_areas(vertices, faces), out)
+    _spread(vertices, faces, out)
     return out
 
 
@@ -179,9 +176,8 @@ def _refine(field: Floats, level: float, vertices: NDArray[np.float64]) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _roots(faces: Indices, size: int) -> Indices:
-    """A vertex of its piece for each vertex, the same all over the piece, -1 without a face: union-find."""
-    parent = np.full(size, -1, dtype=np.intp)
+def _number_pieces(faces: Indices, parent: Indices) -> int:
+    """The piece of each vertex in place of -1, by union-find, and how many there are."""
     for f in range(len(faces)):
         top = -1
         for i in range(3):
@@ -198,11 +194,15 @@ def _roots(faces: Indices, size: int) -> Indices:
                 top = v
             else:
                 parent[v] = top
-    for v in range(size):
-        # A root is the smallest of its piece, so it has been settled already.
-        if parent[v] >= 0:
+    count = 0
+    for v in range(parent.size):
+        # A root is the smallest of its piece, so the one above, if not the vertex itself, has its number already.
+        if parent[v] == v:
+            parent[v] = count
+            count += 1
+        elif parent[v] >= 0:
             parent[v] = parent[parent[v]]
-    return parent
+    return count
 
 
 @njit(cache=True, nogil=True)
@@ -256,18 +256,24 @@ def _border_edges(faces: Indices, size: int) -> Indices:
     return out[:n].copy()
 
 
-@njit(parallel=True, cache=True, nogil=True)
-def _face_areas(vertices: Floats, faces: Indices) -> NDArray[np.float64]:
-    out = np.empty(len(faces))
-    for f in prange(len(faces)):
-        o, a, b = vertices[faces[f, 0]], vertices[faces[f, 1]], vertices[faces[f, 2]]
-        z1, y1, x1, z2, y2, x2 = a[0] - o[0], a[1] - o[1], a[2] - o[2], b[0] - o[0], b[1] - o[1], b[2] - o[2]
-        out[f] = np.sqrt((y1 * x2 - x1 * y2) ** 2 + (x1 * z2 - z1 * x2) ** 2 + (z1 * y2 - y1 * z2) ** 2) / 2
+@njit(cache=True, nogil=True)
+def _face_area(vertices: Floats, face: Indices) -> float:
+    o, a, b = vertices[face[0]], vertices[face[1]], vertices[face[2]]
+    z1, y1, x1, z2, y2, x2 = a[0] - o[0], a[1] - o[1], a[2] - o[2], b[0] - o[0], b[1] - o[1], b[2] - o[2]
+    return float(np.sqrt((y1 * x2 - x1 * y2) ** 2 + (x1 * z2 - z1 * x2) ** 2 + (z1 * y2 - y1 * z2) ** 2) / 2)
+
+
+@njit(cache=True, nogil=True)
+def _piece_areas(vertices: Floats, faces: Indices, member: Indices, count: int) -> NDArray[np.float64]:
+    out = np.zeros(count)
+    for f in range(len(faces)):
+        out[member[faces[f, 0]]] += _face_area(vertices, faces[f])
     return out
 
 
 @njit(cache=True, nogil=True)
-def _spread(faces: Indices, areas: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+def _spread(vertices: Floats, faces: Indices, out: NDArray[np.float64]) -> None:
     for f in range(len(faces)):
+        third = _face_area(vertices, faces[f]) / 3
         for i in range(3):
-            out[faces[f, i]] += areas[f] / 3
+            out[faces[f, i]] += third

@@ -22,8 +22,8 @@ from redoxscope.analysis.topography.curvature import (
     level_weights,
 )
 from redoxscope.analysis.topography.noise import Noise
-from redoxscope.analysis.topography.scale_space import Level, smoothed, widths
-from redoxscope.analysis.topography.window_risk import ROUNDING, over_border, windows_of_least_risk
+from redoxscope.analysis.topography.scale_space import Level, widths
+from redoxscope.analysis.topography.window_risk import ROUNDING, evened, over_border, windows_of_least_risk
 
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
@@ -31,9 +31,6 @@ Image = NDArray[np.float32]
 
 SOME = slice(None, None, 4)
 """Vertices that decide about the windows."""
-_CELL = 2.0
-_EVEN = 0.3
-"""Voxels, and variance in such cells: errors are evened out over 1.2 voxels."""
 _BROAD = 0.2
 
 
@@ -86,24 +83,11 @@ def choose_curvature(
     mean, gaussian, slope = curvature_at(ladder, points, mix)
     excess = np.empty(len(deciding))
     _excess(some.mean, some.slope, unit[FLAT_TOPS], WINDOWS, strength[SOME], deep[SOME], BASE[mix[SOME]], excess)
-    square = 4 * _evened(deciding, excess, points)
+    square = 4 * evened(deciding, excess, points)
     square += np.square((2 * np.square(mean) - gaussian) * shift * strength / np.maximum(slope, 1e-30))
     sigma = np.empty(len(points))
     _errors(slope, unit, WINDOWS[BASE], strength, deep, mix, square, sigma)
     return ChosenCurvature(mean.astype(np.float64), gaussian.astype(np.float64), sigma, mix)
-
-
-def _evened(points: Floats, values: Floats, at: Floats) -> Doubles:
-    """Mean of scattered values around other places, weighted by a Gaussian of about 1.2 voxels.
-
-    `points` (m, 3) and `at` (n, 3) in voxels, not negative; where there is no point near, the result (n,) is 0.
-    """
-    shape = tuple(int(np.rint(n / _CELL)) + 1 for n in at.max(axis=0, initial=0))
-    total, count = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
-    _scatter(points, values, total, count)
-    out = np.empty(len(at))
-    _gather(smoothed(total, _EVEN), smoothed(count, _EVEN), at, out)
-    return out
 
 
 def window_for_histograms(
@@ -165,22 +149,3 @@ def _errors(
         w = chosen[p]
         by_noise = _deviation(unit[w], slope[p], scale[p], windows[w], depth[p])
         sigma[p] = np.sqrt(by_noise * by_noise + square[p])
-
-
-@njit(cache=True, nogil=True)
-def _scatter(points: Floats, values: Floats, total: Image, count: Image) -> None:
-    for p in range(len(points)):
-        z, y, x = (
-            int(np.rint(points[p, 0] / _CELL)),
-            int(np.rint(points[p, 1] / _CELL)),
-            int(np.rint(points[p, 2] / _CELL)),
-        )
-        total[z, y, x] += values[p]
-        count[z, y, x] += 1
-
-
-@njit(parallel=True, cache=True, nogil=True)
-def _gather(total: Image, count: Image, at: Floats, out: Doubles) -> None:
-    for p in prange(len(at)):
-        z, y, x = int(np.rint(at[p, 0] / _CELL)), int(np.rint(at[p, 1] / _CELL)), int(np.rint(at[p, 2] / _CELL))
-        out[p] = max(total[z, y, x], 0.0) / count[z, y, x] if count[z, y, x] > 1e-6 else 0.0

@@ -58,9 +58,29 @@ def windows_of_least_risk(
     total = _moments(points, found.mean, found.slope, scale, depth, WINDOWS, number, len(places))
     count, choice = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
     _decide(places, number, total, MIXES, BASE, WINDOWS, covariance, count, choice)
-    out = np.zeros(len(at), dtype=np.intp)
-    _between(count, choice, at, out)
-    return out
+    return np.rint(_between(count, choice, at)).astype(np.intp)
+
+
+def evened(points: Floats, values: Floats, at: Floats) -> Doubles:
+    """Means of scattered values (m,) over cells, and between these at other places: (n,), 0 where no point is near.
+
+    Parameters
+    ----------
+    points : (m, 3) in voxels, not negative
+    at : (n, 3) likewise
+    """
+    shape = tuple(int(n / _CELL) + 3 for n in at.max(axis=0, initial=0))
+    count, total = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    _scatter(points, values, count, total)
+    return np.asarray(_between(count, total, at), dtype=np.float64)
+
+
+@njit(cache=True, nogil=True)
+def _scatter(points: Floats, values: Floats, count: Image, total: Image) -> None:
+    for p in range(len(points)):
+        z, y, x = int(points[p, 0] / _CELL) + 1, int(points[p, 1] / _CELL) + 1, int(points[p, 2] / _CELL) + 1
+        count[z, y, x] += 1
+        total[z, y, x] += values[p]
 
 
 @njit(cache=True, nogil=True)
@@ -157,17 +177,20 @@ def _least_risk(
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def _between(count: Image, choice: Image, at: Floats, out: NDArray[np.intp]) -> None:
-    """The cells' choices, evened out between their centres."""
+def _between(count: Image, total: Image, at: Floats) -> Doubles:
+    """(n,) means of the cells around each place, the nearer the more they count."""
+    out = np.zeros(len(at))
     for p in prange(len(at)):
         z, y, x = at[p, 0] / _CELL + 0.5, at[p, 1] / _CELL + 0.5, at[p, 2] / _CELL + 0.5
         iz, iy, ix = int(z), int(y), int(x)
         z, y, x = z - iz, y - iy, x - ix
-        points = chosen = 0.0
+        points = values = 0.0
         for dz in range(2):
             for dy in range(2):
                 for dx in range(2):
                     weight = (z if dz else 1 - z) * (y if dy else 1 - y) * (x if dx else 1 - x)
                     points += weight * count[iz + dz, iy + dy, ix + dx]
-                    chosen += weight * choice[iz + dz, iy + dy, ix + dx]
-        out[p] = int(chosen / points + 0.5) if points > 0 else 0
+                    values += weight * total[iz + dz, iy + dy, ix + dx]
+        if points > 0:
+            out[p] = values / points
+    return out
