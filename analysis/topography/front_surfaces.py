@@ -26,6 +26,7 @@ from redoxscope.analysis.topography.smooth_field import (
     smooth_field,
     smooth_field_on,
 )
+from redoxscope.analysis.topography.specks import without_specks
 from redoxscope.analysis.topography.surface import isosurface, vertex_areas
 from redoxscope.analysis.topography.window_choice import SOME, choose_curvature, window_for_histograms
 
@@ -39,8 +40,8 @@ BORDER = 2.0
 _SURFACE_WINDOWS = WINDOWS[:4]
 _DISPLACEMENT = 0.06
 """Voxels; noise may move the surface by this much, if the widest window allows."""
-_SPECK = 4 * np.pi * float(_SURFACE_WINDOWS[-1]) ** 2
-"""Voxel²; smaller pieces may be noise."""
+_LARGE = 4 * np.pi * float(_SURFACE_WINDOWS[-1]) ** 2
+"""Voxel²; smaller pieces may be noise, see `specks`."""
 _SLOPES = 5000
 """Places at each level at which the field's slope is looked up."""
 _EVEN = 2.0
@@ -114,15 +115,20 @@ def front_surfaces(
     noise = estimate_noise(whole.values, whole.depth, relative)
     ladder = scale_space(whole.values, LEVELS)
     smooth = _smooth(whole, ladder, levels, noise) if window is None else smooth_field(whole, window)
-    surfaces = [isosurface(smooth.values, level - smooth.offset, min_area=_SPECK) for level in levels]
+    left = noise.of_value(smooth.window / APART, smooth.window * APART)
+    surfaces = [
+        without_specks(
+            isosurface(smooth.values, e - smooth.offset), smooth.values, field, e, smooth.offset, left, _LARGE
+        )
+        for e in levels
+    ]
     points = np.concatenate([s.vertices for s in surfaces]) - whole.origin.astype(np.float64)
     depth = _at_nearest(whole.depth, points)
     scale = np.ones(len(points)) if relative is None else _at_nearest(relative, points)
     ends = np.cumsum([0] + [len(s.vertices) for s in surfaces])
     areas = [vertex_areas(s.vertices, s.faces) for s in surfaces]
     some = windowed_curvature(ladder, points[SOME])
-    shift = noise.of_value(smooth.window / APART, smooth.window * APART)
-    chosen = choose_curvature(ladder, points, some, noise, scale, depth, shift)
+    chosen = choose_curvature(ladder, points, some, noise, scale, depth, left)
     fixed = window_for_histograms(some, noise, scale[SOME], np.concatenate(areas)[SOME], depth[SOME] > BORDER)
     fixed_mean, fixed_gaussian, _ = curvature_at(ladder, points, np.full(len(points), FLAT_TOPS[fixed]))
     first, second = principal_curvatures(chosen.mean, chosen.gaussian)

@@ -64,7 +64,7 @@ def isosurface(field: Floats, level: float, voxel_size: float = 1.0, *, min_area
         large = _piece_areas(vertices, faces, member, count) >= min_area
         if not large.all():
             faces = faces[large[member[faces[:, 0]]]]
-    vertices, faces = _used(vertices, faces)
+    vertices, faces = used_vertices(vertices, faces)
     _refine(field, level, vertices)
     vertices *= voxel_size
     return Surface(vertices, faces)
@@ -91,6 +91,15 @@ def border_edges(faces: Indices) -> Indices:
     if not faces.size:
         return np.empty((0, 2), dtype=np.intp)
     return np.asarray(_border_edges(faces, int(faces.max()) + 1), dtype=np.intp)
+
+
+def used_vertices(vertices: NDArray[np.float64], faces: Indices) -> tuple[NDArray[np.float64], Indices]:
+    """A mesh without the vertices that no face has."""
+    used = np.zeros(len(vertices), dtype=bool)
+    used[faces.ravel()] = True
+    if used.all():
+        return vertices, faces
+    return vertices[used], (np.cumsum(used) - 1)[faces]
 
 
 def vertex_areas(vertices: Floats, faces: Indices) -> NDArray[np.float64]:
@@ -134,15 +143,6 @@ def _in_whole_cells(vertices: Floats, faces: Indices, field: Floats, out: NDArra
         for i in range(8):
             known &= np.isfinite(field[z + (i >> 2), y + (i >> 1 & 1), x + (i & 1)])
         out[f] = known
-
-
-def _used(vertices: NDArray[np.float64], faces: Indices) -> tuple[NDArray[np.float64], Indices]:
-    """Without the vertices that no face has."""
-    used = np.zeros(len(vertices), dtype=bool)
-    used[faces.ravel()] = True
-    if used.all():
-        return vertices, faces
-    return vertices[used], (np.cumsum(used) - 1)[faces]
 
 
 @njit(parallel=True, cache=True, nogil=True)
