@@ -42,8 +42,10 @@ def test_mean_curvature_on_noisy_shapes(sigma, correlation, median, tail):
         far.append(np.percentile(error, 95))
         bent = np.abs(true) > 0.25
         if bent.any():
-            # The crease of the merging spheres is sharper than the windows that the noise leaves.
-            least = 0.97 if shape.name == "merging spheres" else 0.999
+            # The bend between merging spheres is sharper than the windows that strong noise leaves: of all windows,
+            # the best one by the truth has 99.6 % right at 0.3 eV, and 98.7 % where that is correlated.
+            sharp = shape.name == "merging spheres" and (sigma > 0.2 or correlation == "0.6 voxel")
+            least = 0.995 if sharp else 0.999
             assert (np.sign(true) == np.sign(mean))[bent].mean() > least, shape.name
     assert np.exp(np.mean(np.log(middle))) < median
     assert np.exp(np.mean(np.log(far))) < tail
@@ -71,11 +73,12 @@ def test_ten_times_closer_than_vtk_on_the_same_surface(shape):
     assert np.median(ours) < np.median(vtk) / 10
 
 
-def test_the_standard_error_is_that_of_repetitions():
+@pytest.mark.parametrize("correlation", ["white", "0.6 voxel", "hann"])
+def test_the_standard_error_is_that_of_repetitions(correlation):
     inner = []
     for seed in range(3):
         shape = ball(25)
-        field = LEVEL + shape.field() + noise(shape.size, 0.2, "0.6 voxel", seed)
+        field = LEVEL + shape.field() + noise(shape.size, 0.2, correlation, seed)
         found = topography(field, [LEVEL], 0.1).surfaces[0]
         true, _, _ = shape.truth(found.vertices / 0.1)
         inner.append(np.abs(found.mean_curvature - true / 0.1) / found.mean_curvature_sigma)
