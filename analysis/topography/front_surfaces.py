@@ -118,7 +118,13 @@ def front_surfaces(
     left = noise.of_value(smooth.window / APART, smooth.window * APART)
     surfaces = [
         without_specks(
-            isosurface(smooth.values, e - smooth.offset), smooth.values, field, e, smooth.offset, left, _LARGE
+            isosurface(smooth.values, e - smooth.offset, min_area=0.0),
+            smooth.values,
+            field,
+            e,
+            smooth.offset,
+            left,
+            _LARGE,
         )
         for e in levels
     ]

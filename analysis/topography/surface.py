@@ -59,9 +59,9 @@ def isosurface(field: Floats, level: float, voxel_size: float = 1.0, *, min_area
         whole = np.empty(len(faces), dtype=np.bool_)
         _in_whole_cells(vertices, faces, values, whole)
         faces = faces[whole]
-    count, member = components(faces)
-    if count:
-        large = _piece_areas(vertices, faces, member, count) >= min_area
+    if min_area > 0 and len(faces):
+        count, member = components(faces)
+        large = piece_areas(vertices, faces, member, count) >= min_area
         if not large.all():
             faces = faces[large[member[faces[:, 0]]]]
     vertices, faces = used_vertices(vertices, faces)
@@ -264,7 +264,8 @@ def _face_area(vertices: Floats, face: Indices) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _piece_areas(vertices: Floats, faces: Indices, member: Indices, count: int) -> NDArray[np.float64]:
+def piece_areas(vertices: Floats, faces: Indices, member: Indices, count: int) -> NDArray[np.float64]:
+    """Area of each piece of a mesh, as `components` has numbered them."""
     out = np.zeros(count)
     for f in range(len(faces)):
         out[member[faces[f, 0]]] += _face_area(vertices, faces[f])
