@@ -1,7 +1,8 @@
 """Curvature of a field's level sets, from the field's own derivatives, through windows of many widths.
 
 Curvature is a second derivative, and taken from triangles it amplifies noise: here it comes from the field, smoothed by
-flat-top windows (of fourth order: no bias on cubic polynomials) of many widths, of which `window_choice` picks one.
+flat-top windows (of fourth order: no bias on cubic polynomials) of many widths, and of sixth order between them, of
+which `window_risk` picks one for each place.
 
 Distances are in voxels, coordinates in (z, y, x) index units. Sign: with f = E₀ the front and the normal
 n = ∇f/|∇f| pointing from low f, the new phase, to high f, H = ½∇·n is positive where the new phase is convex.
