@@ -1,7 +1,8 @@
 """Curvature of a field's level sets, from the field's own derivatives, through windows of many widths.
 
 Curvature is a second derivative, and taken from triangles it amplifies noise: here it comes from the field, smoothed by
-flat-top windows (of fourth order: no bias on cubic polynomials) of many widths, of which `window_choice` picks one.
+flat-top windows (of fourth order: no bias on cubic polynomials) of many widths, and of sixth order between them, of
+which `window_risk` picks one for each place.
 
 Distances are in voxels, coordinates in (z, y, x) index units. Sign: with f = E₀ the front and the normal
 n = ∇f/|∇f| pointing from low f, the new phase, to high f, H = ½∇·n is positive where the new phase is convex.
@@ -9,6 +10,7 @@ n = ∇f/|∇f| pointing from low f, the new phase, to high f, H = ½∇·n is p
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numba import njit, prange
@@ -25,6 +27,42 @@ LEVELS = 10
 """Gaussians from 1.5 to 6.9 voxels; two neighbours make a flat-top window."""
 WINDOWS = np.sqrt(np.array(widths(LEVELS)[:-1]) * np.array(widths(LEVELS)[1:]))
 """σ of the flat-top windows, voxels."""
+_VOXELS = 100
+"""That are added up in the time that sampling takes for one point, memory for the sum included."""
+_BLOCK = 1 << 16
+"""Points that are sampled in succession."""
+
+
+def _mixes() -> tuple[NDArray[np.intp], Doubles]:
+    """Flat-top windows, and between them windows of sixth order, by falling noise: base and weights of the flat tops.
+
+    The bias of a flat top goes with the fourth power of its width, and the next one is 2^(1/4) as wide: twice the one
+    minus the next has none on polynomials up to the fifth degree, at the price of more noise.
+    """
+    count = LEVELS - 1
+    base, rows = [], []
+    for w in range(count):
+        plain = np.eye(count)[w]
+        if 0 < w < count - 1:
+            base.append(w)
+            rows.append(2 * plain - np.eye(count)[w + 1])
+        base.append(w)
+        rows.append(plain)
+    return np.array(base), np.array(rows)
+
+
+BASE, MIXES = _mixes()
+"""(mix,) the flat-top window that each is made of, and (mix, window) of how much of which."""
+FLAT_TOPS = np.flatnonzero((np.eye(LEVELS - 1)[BASE] == MIXES).all(axis=1))
+"""(window,) where the flat-top windows are among them."""
+
+
+def level_weights() -> Doubles:
+    """(mix, LEVELS) how much of each Gaussian there is in each of `MIXES`."""
+    flat = np.zeros((LEVELS - 1, LEVELS))
+    for w, pair in enumerate(pairwise(widths(LEVELS))):
+        flat[w, w : w + 2] = flat_top_weights(*pair)
+    return np.asarray(MIXES @ flat)
 
 
 @dataclass(frozen=True)
@@ -60,36 +98,38 @@ def windowed_curvature(ladder: Sequence[Level], points: Floats) -> WindowedCurva
     return out
 
 
-def curvature_at(ladder: Sequence[Level], points: Floats, window: NDArray[np.intp]) -> tuple[Image, Image, Image]:
+def curvature_at(ladder: Sequence[Level], points: Floats, mix: NDArray[np.intp]) -> tuple[Image, Image, Image]:
     """Mean and Gaussian curvature (n,) and the gradient's length (n,) at some points, each by a window of its own.
 
     Parameters
     ----------
     ladder, points : as for `windowed_curvature`
-    window : (n,) index into `WINDOWS`
+    mix : (n,) index into `MIXES`
     """
     mean, gaussian, slope = (np.empty(len(points), dtype=np.float32) for _ in range(3))
-    for w in np.unique(window).tolist():
-        own = np.flatnonzero(window == w)
-        at = np.ascontiguousarray(points[own], dtype=np.float32)
-        narrow, wide = ladder[w], ladder[w + 1]
-        u, v = flat_top_weights(narrow.width, wide.width)
-        first = np.empty((len(at), 10), dtype=np.float32)
-        second = first
-        if narrow.step == wide.step:
-            # One sampling of the sum instead of two.
-            both = np.empty_like(narrow.samples)
-            weighted_sum(narrow.samples, wide.samples, u, v, both)
-            sample(both, narrow.step, at, first)
-            u, v = 1.0, 0.0
-        else:
-            second = np.empty_like(first)
-            sample(narrow.samples, narrow.step, at, first)
-            sample(wide.samples, wide.step, at, second)
-        found = [np.empty(len(at), dtype=np.float32) for _ in range(3)]
-        _combine(first, second, u, v, *found)
-        for out, part in zip((mean, gaussian, slope), found, strict=True):
-            out[own] = part
+    weights = level_weights()
+    for m in np.unique(mix).tolist():
+        own = np.flatnonzero(mix == m)
+        parts = [(ladder[i].samples, ladder[i].step, float(weights[m, i])) for i in np.flatnonzero(weights[m]).tolist()]
+        if len({step for _, step, _ in parts}) == 1 and len(own) * _VOXELS > parts[0][0].size:
+            # One sampling of the sum instead of two or three.
+            (first, step, u), (second, _, v), *more = parts
+            total = np.empty_like(first)
+            weighted_sum(first, second, u, v, total)
+            for third, _, w in more:
+                weighted_sum(total, third, 1.0, w, total)
+            parts = [(total, step, 1.0)]
+        for start in range(0, len(own), _BLOCK):
+            block = own[start : start + _BLOCK]
+            at = np.ascontiguousarray(points[block], dtype=np.float32)
+            part, total = np.empty((len(at), 10), dtype=np.float32), np.zeros((len(at), 10), dtype=np.float32)
+            for samples, step, weight in parts:
+                sample(samples, step, at, part)
+                total += np.float32(weight) * part
+            found = [np.empty(len(at), dtype=np.float32) for _ in range(3)]
+            _combine(total, total, 1.0, 0.0, *found)
+            for out, values in zip((mean, gaussian, slope), found, strict=True):
+                out[block] = values
     return mean, gaussian, slope
 
 

@@ -100,8 +100,8 @@ def find_domains(
     voxel_size : µm
     least : eV over which a region has to persist, see `least_persistence`
 
-    A region that has not grown to a ball of the window's radius when it joins an older one is left out, as its surface
-    is in `topography`: among them are the steps of the particle's border, each of which is a minimum or a maximum.
+    A region that has not grown to a ball of the window's radius when it joins an older one is left out: among them are
+    the steps of the particle's border, each of which is a minimum or a maximum.
     """
     nuclei, joins = _regions(field, field.values, lower, least, voxel_size, maxima=False)
     islands, _ = _regions(field, -field.values, upper, least, voxel_size, maxima=True)

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit, prange
 from numpy.typing import NDArray
 
 from redoxscope.analysis.topography.curvature import (
+    BASE,
+    FLAT_TOPS,
     LEVELS,
     WINDOWS,
     curvature_at,
@@ -13,7 +16,7 @@ from redoxscope.analysis.topography.curvature import (
     windowed_curvature,
 )
 from redoxscope.analysis.topography.noise import Noise, estimate_noise
-from redoxscope.analysis.topography.scale_space import Level, sample, scale_space, smoothed, weighted_sum
+from redoxscope.analysis.topography.scale_space import Level, sample, scale_space, smoothed
 from redoxscope.analysis.topography.smooth_field import (
     APART,
     ContinuedField,
@@ -23,6 +26,7 @@ from redoxscope.analysis.topography.smooth_field import (
     smooth_field,
     smooth_field_on,
 )
+from redoxscope.analysis.topography.specks import without_specks
 from redoxscope.analysis.topography.surface import isosurface, vertex_areas
 from redoxscope.analysis.topography.window_choice import SOME, choose_curvature, window_for_histograms
 
@@ -36,8 +40,8 @@ BORDER = 2.0
 _SURFACE_WINDOWS = WINDOWS[:4]
 _DISPLACEMENT = 0.06
 """Voxels; noise may move the surface by this much, if the widest window allows."""
-_SPECK = 4 * np.pi * float(_SURFACE_WINDOWS[-1]) ** 2
-"""Voxel²; smaller pieces may be noise."""
+_LARGE = 4 * np.pi * float(_SURFACE_WINDOWS[-1]) ** 2
+"""Voxel²; smaller pieces may be noise, see `specks`."""
 _SLOPES = 5000
 """Places at each level at which the field's slope is looked up."""
 _EVEN = 2.0
@@ -111,18 +115,28 @@ def front_surfaces(
     noise = estimate_noise(whole.values, whole.depth, relative)
     ladder = scale_space(whole.values, LEVELS)
     smooth = _smooth(whole, ladder, levels, noise) if window is None else smooth_field(whole, window)
-    surfaces = [isosurface(smooth.values, level - smooth.offset, min_area=_SPECK) for level in levels]
+    left = noise.of_value(smooth.window / APART, smooth.window * APART)
+    surfaces = [
+        without_specks(
+            isosurface(smooth.values, e - smooth.offset, min_area=0.0),
+            smooth.values,
+            field,
+            e,
+            smooth.offset,
+            left,
+            _LARGE,
+        )
+        for e in levels
+    ]
     points = np.concatenate([s.vertices for s in surfaces]) - whole.origin.astype(np.float64)
-    nearest = tuple(np.rint(points).astype(np.intp).T)
-    depth = whole.depth[nearest]
-    scale = np.ones(len(points)) if relative is None else relative[nearest]
+    depth = _at_nearest(whole.depth, points)
+    scale = np.ones(len(points)) if relative is None else _at_nearest(relative, points)
     ends = np.cumsum([0] + [len(s.vertices) for s in surfaces])
     areas = [vertex_areas(s.vertices, s.faces) for s in surfaces]
     some = windowed_curvature(ladder, points[SOME])
-    shift = noise.of_value(smooth.window / APART, smooth.window * APART)
-    chosen = choose_curvature(ladder, points, some, noise, scale, depth, shift)
+    chosen = choose_curvature(ladder, points, some, noise, scale, depth, left)
     fixed = window_for_histograms(some, noise, scale[SOME], np.concatenate(areas)[SOME], depth[SOME] > BORDER)
-    fixed_mean, fixed_gaussian, _ = curvature_at(ladder, points, np.full(len(points), fixed))
+    fixed_mean, fixed_gaussian, _ = curvature_at(ladder, points, np.full(len(points), FLAT_TOPS[fixed]))
     first, second = principal_curvatures(chosen.mean, chosen.gaussian)
     out = []
     for level, surface, area, start, end in zip(levels, surfaces, areas, ends, ends[1:], strict=False):
@@ -139,7 +153,7 @@ def front_surfaces(
                 kappa1=first[own] / voxel_size,
                 kappa2=second[own] / voxel_size,
                 mean_curvature_sigma=chosen.sigma[own] / voxel_size,
-                window=WINDOWS[chosen.window[own]] * voxel_size,
+                window=WINDOWS[BASE[chosen.window[own]]] * voxel_size,
                 mean_curvature_fixed=fixed_mean[own].astype(np.float64) / voxel_size,
                 gaussian_curvature_fixed=fixed_gaussian[own].astype(np.float64) / voxel_size**2,
             )
@@ -153,24 +167,32 @@ def _smooth(whole: ContinuedField, ladder: list[Level], levels: Floats, noise: N
     slope = _slope(whole, ladder, levels - whole.offset)
     moved = np.array([noise.of_value(w / APART, w * APART) for w in _SURFACE_WINDOWS]) / max(slope, 1e-30)
     enough = np.flatnonzero(moved < _DISPLACEMENT)
-    return smooth_field_on(whole, ladder, int(enough[0]) if len(enough) else len(_SURFACE_WINDOWS) - 1)
+    number = int(enough[0]) if len(enough) else len(_SURFACE_WINDOWS) - 1
+    return smooth_field_on(whole, ladder[number], ladder[number + 1])
 
 
 def _slope(whole: ContinuedField, ladder: list[Level], levels: Floats) -> float:
     """Median length of the gradient where the widest smoothing of the surfaces crosses a level; 0 if none does."""
     narrow, wide = ladder[len(_SURFACE_WINDOWS) - 1 : len(_SURFACE_WINDOWS) + 1]
-    samples, step = np.empty_like(wide.samples), wide.step
-    weighted_sum(narrow.samples, wide.samples, *flat_top_weights(narrow.width, wide.width), samples)
-    known = whole.depth[::step, ::step, ::step] > 0
-    pairs = known[:, :, 1:] & known[:, :, :-1]
-    crossed = [np.argwhere(pairs & ((samples[:, :, 1:] < e) != (samples[:, :, :-1] < e))) for e in levels]
-    places = np.concatenate([at[:: 1 + len(at) // _SLOPES] for at in crossed])
-    if not len(places):
+    u, v = flat_top_weights(narrow.width, wide.width)
+    step = wide.step
+    crossed: list[list[Indices]] = [[] for _ in levels]
+    for z in range(len(wide.samples)):
+        plane = np.float32(u) * narrow.samples[z] + np.float32(v) * wide.samples[z]
+        known = whole.depth[z * step, ::step, ::step] > 0
+        pairs = known[:, 1:] & known[:, :-1]
+        for places, e in zip(crossed, levels, strict=True):
+            at = np.argwhere(pairs & ((plane[:, 1:] < e) != (plane[:, :-1] < e)))
+            places.append(np.insert(at, 0, z, axis=1))
+    all_at = [np.concatenate(places) for places in crossed]
+    chosen = np.concatenate([at[:: 1 + len(at) // _SLOPES] for at in all_at])
+    if not len(chosen):
         return 0.0
-    points = ((places + np.array([0, 0, 0.5])) * step).astype(np.float32)
-    found = np.empty((len(points), 10), dtype=np.float32)
-    sample(samples, step, points, found)
-    return float(np.median(np.linalg.norm(found[:, 1:4], axis=1)))
+    points = np.ascontiguousarray((chosen + np.array([0, 0, 0.5])) * step, dtype=np.float32)
+    found = np.empty((2, len(points), 10), dtype=np.float32)
+    sample(narrow.samples, step, points, found[0])
+    sample(wide.samples, step, points, found[1])
+    return float(np.median(np.linalg.norm(u * found[0, :, 1:4] + v * found[1, :, 1:4], axis=1)))
 
 
 def _relative(whole: ContinuedField, sigma: Floats) -> Image:
@@ -182,6 +204,15 @@ def _relative(whole: ContinuedField, sigma: Floats) -> Image:
     part = np.where(good, part / np.float32(np.median(part[good])), np.float32(0)).clip(0, 10)
     weight = smoothed(good.astype(np.float32), _EVEN**2)
     return np.where(weight > 1e-3, smoothed(part, _EVEN**2) / np.maximum(weight, np.float32(1e-3)), np.float32(1))
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _at_nearest(volume: Image, points: Floats) -> Doubles:
+    """(n,) values of the voxels nearest to points (n, 3)."""
+    out = np.empty(len(points))
+    for p in prange(len(points)):
+        out[p] = volume[int(points[p, 0] + 0.5), int(points[p, 1] + 0.5), int(points[p, 2] + 0.5)]
+    return out
 
 
 def _without_vertices(level: float) -> FrontSurface:

@@ -27,11 +27,13 @@ _DEEP = 4.0
 """Voxels; nearer to missing ones the bands see the continuation of the field."""
 _ENOUGH = 500
 """Voxels; with fewer deep ones, all known ones are looked at."""
-_CORRELATIONS = np.concatenate([[0.0], np.geomspace(0.1, 1.25, 40)])
+_CORRELATIONS = np.concatenate([[0.0], np.geomspace(0.1, 1.25, 60)])
 """Voxels; what looks as if it were correlated farther is structure."""
 _EXPONENTS = np.linspace(0.0, 2.0, 11)
-_BLUE = 0.8
-"""Share of what noise without exponent would have in the lowest band; below, the exponent is needed."""
+_BLUE = 0.06
+_CHANCE = 16.0
+"""By how much the lowest band may be below what noise without exponent would have in it, in parts, and by how much more
+chance may make it over √voxels: four standard deviations. Beyond, the exponent is needed."""
 _GAUSS = 0.6745
 """Median of |x| of a normal distribution of unit width."""
 
@@ -61,6 +63,19 @@ class Noise:
         """
         return float(np.sqrt(self._power(narrow, wide, 4) * 2 / 15))
 
+    def covariance_of_curvature(self, widths: Floats, weights: Floats) -> Doubles:
+        """(window, window) of the same quantity, between windows that are weighted sums of Gaussians.
+
+        Parameters
+        ----------
+        widths : (gaussian,) σ in voxels
+        weights : (window, gaussian)
+        """
+        k = np.linspace(0, 12 / np.min(widths), 2001)[1:]
+        transfer = weights @ np.exp(-0.5 * np.square(np.outer(widths, k)))
+        spectrum = self.density**2 * k**self.exponent * np.exp(-((self.correlation * k) ** 2))
+        return np.asarray((transfer * (spectrum * k**6 * k[0] / (15 * np.pi**2))) @ transfer.T, dtype=np.float64)
+
     def of_value(self, narrow: float, wide: float) -> float:
         """Standard deviation of the smoothed field, in its unit."""
         return float(np.sqrt(self._power(narrow, wide, 0)))
@@ -82,7 +97,7 @@ def estimate_noise(field: Image, depth: Floats, relative: Floats | None = None) 
     depth : (z, y, x) distance to the nearest missing voxel; 0 where missing. Only voxels that are deep inside count
     relative : (z, y, x) how noisy each voxel is compared to the others, where that is known; the result is for 1
     """
-    spread = _spreads(field, depth, relative)
+    spread, count = _spreads(field, depth, relative)
     if not spread[:2].all():
         return Noise(0.0, 0.0, 0.0)
     observed = np.log(spread**2)
@@ -90,7 +105,8 @@ def estimate_noise(field: Image, depth: Floats, relative: Floats | None = None) 
     # White or correlated noise: the two highest bands decide. Structure can only add to the lowest.
     at = int(np.argmin(np.abs(table[0, :, 0] - table[0, :, 1] - observed[0] + observed[1])))
     steep = 0
-    if np.isfinite(observed[2]) and observed[2] - observed[1] < np.log(_BLUE) + table[0, at, 2] - table[0, at, 1]:
+    lowest = observed[2] - observed[1] - table[0, at, 2] + table[0, at, 1]
+    if np.isfinite(lowest) and np.exp(lowest) < 1 - max(_BLUE, _CHANCE / np.sqrt(count)):
         apart = np.diff(table, axis=2) - np.diff(observed)
         steep, at = divmod(int((apart**2).sum(axis=2).argmin()), table.shape[1])
     # Again, structure only adds: the quieter band counts.
@@ -99,22 +115,22 @@ def estimate_noise(field: Image, depth: Floats, relative: Floats | None = None) 
     return Noise(density * float(np.sqrt(total)), float(_CORRELATIONS[at]), density, float(_EXPONENTS[steep]))
 
 
-def _spreads(field: Image, depth: Floats, relative: Floats | None) -> Doubles:
-    """Standard deviation in each band, from every second voxel along each axis."""
+def _spreads(field: Image, depth: Floats, relative: Floats | None) -> tuple[Doubles, int]:
+    """Standard deviation in each band, from every second voxel along each axis, and how many these are."""
     thin = (slice(None, None, 2),) * 3
     chosen = depth[thin] > _DEEP
     if chosen.sum() < _ENOUGH:
         chosen = depth[thin] > 0
     if not chosen.any():
-        return np.zeros(_BANDS)
+        return np.zeros(_BANDS), 0
     values = [field[thin][chosen].astype(np.float64)]
     samples = field
     for before, after in pairwise(_VARIANCES):
-        samples = smoothed(samples, after - before, out=None if samples is field else samples)
+        samples = smoothed(samples, after - before)
         values.append(samples[thin][chosen].astype(np.float64))
     per = 1.0 if relative is None else relative[thin][chosen]
     bands = [sum(w * v for w, v in zip(_weights(b), values[b:], strict=False)) / per for b in range(_BANDS)]
-    return np.array([np.nanmedian(np.abs(band)) / _GAUSS for band in bands])
+    return np.array([np.nanmedian(np.abs(band)) / _GAUSS for band in bands]), int(chosen.sum())
 
 
 def _weights(band: int) -> Doubles:

@@ -19,6 +19,8 @@ SPLINE_VARIANCE = 5 / 12
 """Of a quartic B-spline, in voxels²."""
 _TRUNCATE = 4.0
 """Windows end at this many standard deviations."""
+_ROWS = 16
+"""That are smoothed together."""
 _OCTAVE = SPLINE_VARIANCE * (np.sqrt(0.5) - 0.25) / (1 - np.sqrt(0.5))
 """Variance of the samples at the first width on a coarser grid, such that none is lacking after leaving voxels out."""
 
@@ -77,86 +79,79 @@ def kernel(variance: float) -> Image:
     return np.asarray(half, dtype=np.float32)
 
 
-def smoothed(field: Image, variance: float, out: Image | None = None) -> Image:
-    """Gaussian smoothing by a variance in voxels² (at least 0.1), edges as constants; `out` may be `field`."""
-    target = np.empty_like(field) if out is None else out
-    half = kernel(variance)
-    _smooth_planes(field, target, half)
-    _smooth_depth(target, half)
+def smoothed(field: Image, variance: float) -> Image:
+    """Gaussian smoothing by a variance in voxels² (at least 0.1), edges as constants."""
+    target = np.empty_like(field)
+    _smooth(field, target, kernel(variance))
     return target
 
 
-def at_voxels(samples: Image, out: Image | None = None) -> Image:
-    """What the B-splines with these weights amount to at the voxels themselves."""
-    target = np.empty_like(samples) if out is None else out
-    half = np.array([230, 76, 1], dtype=np.float32) / np.float32(384)
-    _smooth_planes(samples, target, half)
-    _smooth_depth(target, half)
-    return target
+def spline_weights(away: float) -> Image:
+    """Shares (5,) of the nearest samples in the value at a place `away` samples (-½ to ½) behind the middle one."""
+    return np.array(_bspline(np.float32(away))[0], dtype=np.float32)
 
 
 @njit(parallel=True, cache=True, nogil=True, fastmath=True)
 def weighted_sum(narrow: Image, wide: Image, u: float, v: float, out: Image) -> None:
     """u·narrow + v·wide, (z, y, x)."""
+    a, b = np.float32(u), np.float32(v)
     for z in prange(narrow.shape[0]):
-        out[z] = np.float32(u) * narrow[z] + np.float32(v) * wide[z]
+        for y in range(narrow.shape[1]):
+            for x in range(narrow.shape[2]):
+                out[z, y, x] = a * narrow[z, y, x] + b * wide[z, y, x]
+
+
+@njit(parallel=True, cache=True, nogil=True, fastmath=True)
+def _smooth(field: Image, out: Image, half: Image) -> None:
+    """Along y, x and z in one sweep through the memory: of some rows, the planes that z needs stay in the cache."""
+    nz, ny, nx = field.shape
+    reach = half.size - 1
+    held = 2 * reach + 1
+    for tile in prange((ny + _ROWS - 1) // _ROWS):
+        first = tile * _ROWS
+        rows = min(_ROWS, ny - first)
+        ring = np.empty((held, _ROWS, nx), np.float32)
+        line = np.empty(nx + 2 * reach, np.float32)
+        middle = line[reach : reach + nx]
+        for z in range(nz + reach):
+            if z < nz:
+                plane, target = field[z], ring[z % held]
+                for y in range(rows):
+                    _taps(plane, first + y, half, 0, ny, middle)
+                    line[:reach] = line[reach]
+                    line[reach + nx :] = line[reach + nx - 1]
+                    row = target[y]
+                    for x in range(nx):
+                        row[x] = half[0] * middle[x]
+                    for t in range(1, half.size):
+                        before, after, w = line[reach - t :], line[reach + t :], half[t]
+                        for x in range(nx):
+                            row[x] += w * (before[x] + after[x])
+            if z >= reach:
+                for y in range(rows):
+                    _taps(ring[:, y], z - reach, half, held, nz, out[z - reach, first + y])
 
 
 @njit(inline="always")
-def _taps(source: Image, target: Image, half: Image) -> None:
-    """Correlate the first axis of a plane, all columns at once: the inner loops run along the memory."""
-    rows, columns = source.shape
-    for r in range(rows):
-        line = target[r]
-        centre = source[r]
-        for x in range(columns):
-            line[x] = half[0] * centre[x]
-        # Two pairs of taps in a sweep: half the traffic of one.
-        for t in range(1, half.size, 2):
-            a, b = source[max(r - t, 0)], source[min(r + t, rows - 1)]
-            u = half[t]
-            if t + 1 < half.size:
-                c, d = source[max(r - t - 1, 0)], source[min(r + t + 1, rows - 1)]
-                v = half[t + 1]
-                for x in range(columns):
-                    line[x] += u * (a[x] + b[x]) + v * (c[x] + d[x])
-            else:
-                for x in range(columns):
-                    line[x] += u * (a[x] + b[x])
-
-
-@njit(parallel=True, cache=True, nogil=True, fastmath=True)
-def _smooth_planes(field: Image, out: Image, half: Image) -> None:
-    """Along y and x, plane by plane, which stays in the cache."""
-    nz, ny, nx = field.shape
-    reach = half.size - 1
-    for z in prange(nz):
-        plane = np.empty((ny, nx), np.float32)
-        _taps(field[z], plane, half)
-        line = np.empty(nx + 2 * reach, np.float32)
-        for y in range(ny):
-            for x in range(reach):
-                line[x], line[nx + reach + x] = plane[y, 0], plane[y, nx - 1]
-            for x in range(nx):
-                line[reach + x] = plane[y, x]
-            target = out[z, y]
-            for x in range(nx):
-                target[x] = half[0] * plane[y, x]
-            for t in range(1, half.size):
-                a, b = line[reach - t :], line[reach + t :]
-                u = half[t]
-                for x in range(nx):
-                    target[x] += u * (a[x] + b[x])
-
-
-@njit(parallel=True, cache=True, nogil=True, fastmath=True)
-def _smooth_depth(field: Image, half: Image) -> None:
-    """Along z, in place."""
-    nz, ny, nx = field.shape
-    for y in prange(ny):
-        plane = np.empty((nz, nx), np.float32)
-        _taps(field[:, y], plane, half)
-        field[:, y] = plane
+def _taps(source: Image, centre: int, half: Image, held: int, count: int, out: Image) -> None:
+    """A row of the correlation along the first axis, of `count` rows; `source` holds `held` of them in turn, or all."""
+    columns = out.size
+    held = held if held else count
+    here = source[centre % held]
+    for x in range(columns):
+        out[x] = half[0] * here[x]
+    # Two pairs of taps in a sweep: half the traffic of one.
+    for t in range(1, half.size, 2):
+        a, b = source[max(centre - t, 0) % held], source[min(centre + t, count - 1) % held]
+        u = half[t]
+        if t + 1 < half.size:
+            c, d = source[max(centre - t - 1, 0) % held], source[min(centre + t + 1, count - 1) % held]
+            v = half[t + 1]
+            for x in range(columns):
+                out[x] += u * (a[x] + b[x]) + v * (c[x] + d[x])
+        else:
+            for x in range(columns):
+                out[x] += u * (a[x] + b[x])
 
 
 @njit(parallel=True, cache=True, nogil=True, fastmath=True)

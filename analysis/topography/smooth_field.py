@@ -1,15 +1,14 @@
 """A field with missing voxels, continued and smoothed by one window: its values, and its derivatives at any point."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from redoxscope.analysis.topography.border import continued, depth
-from redoxscope.analysis.topography.scale_space import SPLINE_VARIANCE, Level, at_voxels, sample, smoothed, weighted_sum
+from redoxscope.analysis.topography.grid_values import values_on_grid
+from redoxscope.analysis.topography.scale_space import SPLINE_VARIANCE, Level, sample, smoothed
 
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
@@ -50,10 +49,10 @@ class SmoothField:
     values: Image
     """(z, y, x) smoothed field minus `offset`, NaN where the original was missing."""
     offset: float
-    samples: Image
-    """Weights of quartic B-splines."""
+    levels: tuple[Level, Level]
+    """The two Gaussian smoothings that it is the weighted sum of."""
     origin: NDArray[np.intp]
-    """(3,) index in `values` of the first of `samples`."""
+    """(3,) index in `values` of the first of their samples."""
     window: float
     """σ of the flat-top Gaussian, voxels."""
 
@@ -99,36 +98,18 @@ def smooth_field(field: Floats | ContinuedField, window: float) -> SmoothField:
     if not window >= _NARROWEST:
         raise ValueError(f"a window of {window:g} voxels is narrower than the grid resolves: at least 1 is needed")
     whole = field if isinstance(field, ContinuedField) else continue_field(field)
-    narrow = smoothed(whole.values, (window / APART) ** 2 - SPLINE_VARIANCE)
-    wide = smoothed(narrow, (window * APART) ** 2 - (window / APART) ** 2)
-    return _flat_top(whole, narrow, wide, window)
+    inner, outer = window / APART, window * APART
+    narrow = smoothed(whole.values, inner**2 - SPLINE_VARIANCE)
+    wide = smoothed(narrow, outer**2 - inner**2)
+    return smooth_field_on(whole, Level(inner, 1, narrow), Level(outer, 1, wide))
 
 
-def smooth_field_on(whole: ContinuedField, ladder: Sequence[Level], number: int) -> SmoothField:
-    """The same, by the window between two successive levels, which need not be smoothed again.
-
-    Parameters
-    ----------
-    ladder : levels of `whole.values`, see `scale_space`
-    number : of the narrower of the two
-    """
-    fine = max(i for i, level in enumerate(ladder[: number + 1]) if level.step == 1)
-    inner, outer = ladder[number].width, ladder[number + 1].width
-    narrow = ladder[fine].samples
-    if fine < number:
-        narrow = smoothed(narrow, inner**2 - ladder[fine].width ** 2)
-    known = ladder[number + 1].step == 1
-    wide = ladder[number + 1].samples if known else smoothed(narrow, outer**2 - inner**2)
-    return _flat_top(whole, narrow, wide, float(np.sqrt(inner * outer)))
-
-
-def _flat_top(whole: ContinuedField, narrow: Image, wide: Image, window: float) -> SmoothField:
-    u, v = flat_top_weights(window / APART, window * APART)
-    samples = np.empty_like(narrow)
-    weighted_sum(narrow, wide, u, v, samples)
+def smooth_field_on(whole: ContinuedField, narrow: Level, wide: Level) -> SmoothField:
+    """The same, by the window between two levels of `whole.values`."""
     values = np.empty(whole.shape, dtype=np.float32)
-    _place(at_voxels(samples), whole.depth, whole.origin, values)
-    return SmoothField(values, whole.offset, samples, whole.origin, window)
+    weights = flat_top_weights(narrow.width, wide.width)
+    values_on_grid(narrow, wide, weights, whole.depth, whole.origin, values)
+    return SmoothField(values, whole.offset, (narrow, wide), whole.origin, float(np.sqrt(narrow.width * wide.width)))
 
 
 def flat_top_weights(narrow: float, wide: float) -> tuple[float, float]:
@@ -153,21 +134,10 @@ def derivatives(field: SmoothField, points: Floats) -> tuple[Doubles, Doubles, D
     value minus the field's `offset` (n,), gradient (n, 3), Hessian (n, 6) as zz, yy, xx, zy, zx, yx; in units of the
     field per voxel and per voxel²
     """
-    out = np.empty((len(points), 10), dtype=np.float32)
-    sample(field.samples, 1, np.ascontiguousarray(points - field.origin, dtype=np.float32), out)
-    wide = out.astype(np.float64)
+    at = np.ascontiguousarray(points - field.origin, dtype=np.float32)
+    found = np.empty((2, len(points), 10), dtype=np.float32)
+    for level, out in zip(field.levels, found, strict=True):
+        sample(level.samples, level.step, at, out)
+    u, v = flat_top_weights(field.levels[0].width, field.levels[1].width)
+    wide = u * found[0].astype(np.float64) + v * found[1]
     return wide[:, 0], wide[:, 1:4], wide[:, 4:]
-
-
-@njit(parallel=True, cache=True, nogil=True)
-def _place(smooth: Image, depth: Image, origin: NDArray[np.intp], out: Image) -> None:
-    """Put the known voxels where they are in the whole field, NaN elsewhere."""
-    nz, ny, nx = smooth.shape
-    for z in prange(out.shape[0]):
-        p = z - origin[0]
-        for y in range(out.shape[1]):
-            q = y - origin[1]
-            for x in range(out.shape[2]):
-                r = x - origin[2]
-                inside = 0 <= p < nz and 0 <= q < ny and 0 <= r < nx
-                out[z, y, x] = smooth[p, q, r] if inside and depth[p, q, r] > 0 else np.float32(np.nan)

@@ -1,9 +1,7 @@
-"""Which window suits the curvature at each vertex, and how exact the curvature is there.
+"""The curvature at each vertex by the window that suits it, and how exact it is there.
 
 Where the front is flat a wide window takes the noise away; where it bends sharply only a narrow one leaves the bend as
-it is. Which is right at a vertex follows from the noise (Lepski, Theory Probab. Appl. 35, 454 (1991)): from the
-narrowest on, as long as the intervals H ± 2.5 standard deviations of all windows so far have a value in common, a wider
-window is taken. Distances are in voxels.
+it is: `window_risk` tells which is right where. Distances are in voxels.
 """
 
 from collections.abc import Sequence
@@ -14,9 +12,18 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from redoxscope.analysis.topography.curvature import LEVELS, WINDOWS, WindowedCurvature, curvature_at
+from redoxscope.analysis.topography.curvature import (
+    BASE,
+    FLAT_TOPS,
+    LEVELS,
+    WINDOWS,
+    WindowedCurvature,
+    curvature_at,
+    level_weights,
+)
 from redoxscope.analysis.topography.noise import Noise
-from redoxscope.analysis.topography.scale_space import Level, smoothed, widths
+from redoxscope.analysis.topography.scale_space import Level, widths
+from redoxscope.analysis.topography.window_risk import ROUNDING, evened, over_border, windows_of_least_risk
 
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
@@ -24,13 +31,7 @@ Image = NDArray[np.float32]
 
 SOME = slice(None, None, 4)
 """Vertices that decide about the windows."""
-_KAPPA = 2.5
-_CELL = 2.0
-_EVEN = 0.3
-"""Voxels, and variance in such cells: the choice is evened out over 1.2 voxels."""
 _BROAD = 0.2
-_SLOPE_ERROR = 3e-4
-"""Of 1/voxel: rounding and spline, so that a field without noise has a width of its intervals."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class ChosenCurvature:
     sigma: Doubles
     """(n,) standard error of `mean`, 1/voxel."""
     window: NDArray[np.intp]
-    """(n,) index into `WINDOWS`."""
+    """(n,) index into `curvature.MIXES`."""
 
 
 def choose_curvature(
@@ -56,14 +57,13 @@ def choose_curvature(
     depth: Floats,
     shift: float = 0.0,
 ) -> ChosenCurvature:
-    """Curvature by the widest window at each vertex that does not contradict the narrower ones.
+    """Curvature by the window of least risk at each vertex.
 
-    Some vertices decide for all: windows are wider than their distance. One where noise alone has stopped the widening
-    is among others where it has not, so the choice is evened out over a voxel or two. The standard error is that by
-    noise and, added in squares, twice the change of H from the next narrower window as far as it exceeds what noise
-    explains: for a bias of fourth order in the width that is the bias itself (for the narrowest window, the change to
-    the next is). Where the surface bends, a vertex that noise has displaced has another H than the place it stands
-    for: by 2H² - K times the displacement.
+    Some vertices decide for all: windows are wider than their distance. The standard error is that by noise and, added
+    in squares, twice the change of H from the next narrower flat-top window as far as it exceeds what noise explains:
+    for a bias of fourth order in the width that is the bias itself (for the narrowest window, the change to the next
+    is; a window of sixth order has less). Where the surface bends, a vertex that noise has displaced has another H
+    than the place it stands for: by 2H² - K times the displacement.
 
     Parameters
     ----------
@@ -75,32 +75,19 @@ def choose_curvature(
     depth : (n,) distance to the nearest missing voxel: what is continued beyond makes the error larger
     shift : standard deviation of the value at the points, as far as noise has displaced them, in the field's unit
     """
-    unit = np.array([noise.of_curvature(a, b) for a, b in pairwise(widths(LEVELS))])
+    covariance = noise.covariance_of_curvature(np.array(widths(LEVELS)), level_weights())
+    unit = np.sqrt(np.diag(covariance))
     deep, strength = np.ascontiguousarray(depth, np.float64), np.ascontiguousarray(scale, np.float64)
     deciding = points[SOME]
-    widest, excess = np.empty(len(deciding)), np.empty(len(deciding))
-    _widest(some.mean, some.slope, unit, WINDOWS, strength[SOME], deep[SOME], widest)
-    window = np.rint(_evened(deciding, widest, points)).astype(np.intp)
-    _excess(some.mean, some.slope, unit, WINDOWS, strength[SOME], deep[SOME], window[SOME], excess)
-    mean, gaussian, slope = curvature_at(ladder, points, window)
-    sigma = np.empty(len(points))
-    square = 4 * _evened(deciding, excess, points)
+    mix = windows_of_least_risk(deciding, some, covariance, strength[SOME], deep[SOME], points)
+    mean, gaussian, slope = curvature_at(ladder, points, mix)
+    excess = np.empty(len(deciding))
+    _excess(some.mean, some.slope, unit[FLAT_TOPS], WINDOWS, strength[SOME], deep[SOME], BASE[mix[SOME]], excess)
+    square = 4 * evened(deciding, excess, points)
     square += np.square((2 * np.square(mean) - gaussian) * shift * strength / np.maximum(slope, 1e-30))
-    _errors(slope, unit, WINDOWS, strength, deep, window, square, sigma)
-    return ChosenCurvature(mean.astype(np.float64), gaussian.astype(np.float64), sigma, window)
-
-
-def _evened(points: Floats, values: Floats, at: Floats) -> Doubles:
-    """Mean of scattered values around other places, weighted by a Gaussian of about 1.2 voxels.
-
-    `points` (m, 3) and `at` (n, 3) in voxels, not negative; where there is no point near, the result (n,) is 0.
-    """
-    shape = tuple(int(n) + 1 for n in np.max(np.rint(at / _CELL), axis=0, initial=0))
-    total, count = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
-    _scatter(points, values, total, count)
-    out = np.empty(len(at))
-    _gather(smoothed(total, _EVEN), smoothed(count, _EVEN), at, out)
-    return out
+    sigma = np.empty(len(points))
+    _errors(slope, unit, WINDOWS[BASE], strength, deep, mix, square, sigma)
+    return ChosenCurvature(mean.astype(np.float64), gaussian.astype(np.float64), sigma, mix)
 
 
 def window_for_histograms(
@@ -134,26 +121,7 @@ def window_for_histograms(
 @njit(inline="always")
 def _deviation(unit: float, slope: float, scale: float, window: float, depth: float) -> float:
     """Standard deviation of H by noise."""
-    # Measured on shapes cut by the border: half as noisy again where the window looks over it, and worse the farther
-    # it looks; 1.4 windows inside nothing is left of it.
-    over = 1.5 * max(0.0, 1.4 - depth / window) * (window / 2.75) ** 2
-    return unit * scale * (1 + over) / max(slope, 1e-30) + _SLOPE_ERROR / window**2
-
-
-@njit(parallel=True, cache=True, nogil=True)
-def _widest(
-    mean: Image, slope: Image, unit: Floats, windows: Floats, scale: Floats, depth: Floats, chosen: Floats
-) -> None:
-    """The widest window whose interval still meets all narrower ones', point by point."""
-    for p in prange(mean.shape[1]):
-        low, high = -np.inf, np.inf
-        chosen[p] = 0.0
-        for w in range(mean.shape[0]):
-            reach = _KAPPA * _deviation(unit[w], slope[w, p], scale[p], windows[w], depth[p])
-            low, high = max(low, mean[w, p] - reach), min(high, mean[w, p] + reach)
-            if not low <= high:
-                break
-            chosen[p] = w
+    return unit * scale * over_border(depth, window) / max(slope, 1e-30) + ROUNDING / window**2
 
 
 @njit(parallel=True, cache=True, nogil=True)
@@ -181,22 +149,3 @@ def _errors(
         w = chosen[p]
         by_noise = _deviation(unit[w], slope[p], scale[p], windows[w], depth[p])
         sigma[p] = np.sqrt(by_noise * by_noise + square[p])
-
-
-@njit(cache=True, nogil=True)
-def _scatter(points: Floats, values: Floats, total: Image, count: Image) -> None:
-    for p in range(len(points)):
-        z, y, x = (
-            int(np.rint(points[p, 0] / _CELL)),
-            int(np.rint(points[p, 1] / _CELL)),
-            int(np.rint(points[p, 2] / _CELL)),
-        )
-        total[z, y, x] += values[p]
-        count[z, y, x] += 1
-
-
-@njit(parallel=True, cache=True, nogil=True)
-def _gather(total: Image, count: Image, at: Floats, out: Doubles) -> None:
-    for p in prange(len(at)):
-        z, y, x = int(np.rint(at[p, 0] / _CELL)), int(np.rint(at[p, 1] / _CELL)), int(np.rint(at[p, 2] / _CELL))
-        out[p] = max(total[z, y, x], 0.0) / count[z, y, x] if count[z, y, x] > 1e-6 else 0.0

@@ -7,9 +7,9 @@ import pyvista
 from redoxscope.analysis.topography.curvature import curvatures, principal_curvatures
 from redoxscope.analysis.topography.report import topography
 from redoxscope.analysis.topography.smooth_field import derivatives, smooth_field
-from redoxscope.analysis.topography.surface import components, isosurface
+from redoxscope.analysis.topography.surface import components, euler_characteristic, isosurface
 
-from .shapes import SHAPES, SLOPE, ball, gyroid, merging, noise, random_front, schwarz_p, torus
+from .shapes import SHAPES, SLOPE, Shape, ball, gyroid, merging, noise, random_front, schwarz_p, torus
 
 LEVEL = 8340.0
 FEW = [ball(7), ball(14), ball(20), torus(), gyroid(), schwarz_p(), merging()]
@@ -42,8 +42,10 @@ def test_mean_curvature_on_noisy_shapes(sigma, correlation, median, tail):
         far.append(np.percentile(error, 95))
         bent = np.abs(true) > 0.25
         if bent.any():
-            # The crease of the merging spheres is sharper than the windows that the noise leaves.
-            least = 0.97 if shape.name == "merging spheres" else 0.999
+            # The bend between merging spheres is sharper than the windows that strong noise leaves: of all windows,
+            # the best one by the truth has 99.6 % right at 0.3 eV, and 98.7 % where that is correlated.
+            sharp = shape.name == "merging spheres" and (sigma > 0.2 or correlation == "0.6 voxel")
+            least = 0.995 if sharp else 0.999
             assert (np.sign(true) == np.sign(mean))[bent].mean() > least, shape.name
     assert np.exp(np.mean(np.log(middle))) < median
     assert np.exp(np.mean(np.log(far))) < tail
@@ -71,11 +73,12 @@ def test_ten_times_closer_than_vtk_on_the_same_surface(shape):
     assert np.median(ours) < np.median(vtk) / 10
 
 
-def test_the_standard_error_is_that_of_repetitions():
+@pytest.mark.parametrize("correlation", ["white", "0.6 voxel", "hann"])
+def test_the_standard_error_is_that_of_repetitions(correlation):
     inner = []
     for seed in range(3):
         shape = ball(25)
-        field = LEVEL + shape.field() + noise(shape.size, 0.2, "0.6 voxel", seed)
+        field = LEVEL + shape.field() + noise(shape.size, 0.2, correlation, seed)
         found = topography(field, [LEVEL], 0.1).surfaces[0]
         true, _, _ = shape.truth(found.vertices / 0.1)
         inner.append(np.abs(found.mean_curvature - true / 0.1) / found.mean_curvature_sigma)
@@ -111,9 +114,6 @@ def test_the_share_of_negative_curvature_is_the_true_fields(sigma, correlation):
         mean, _ = curvatures(*derivatives(exact, surface.vertices)[1:])
         share = surface.vertex_area[mean < 0].sum() / surface.vertex_area.sum()
         assert found.negative[i] == pytest.approx(share, abs=0.02)
-    # A neck on the verge of closing is worth 2; the raw volume shows thousands of specks.
-    assert np.abs(found.euler - plain.euler).max() <= 2
-    assert np.abs(found.components - plain.components).max() <= 2
 
 
 @pytest.mark.parametrize(("sigma", "correlation"), [(0.1, "white"), (0.3, "white"), (0.3, "0.6 voxel"), (0.3, "hann")])
@@ -130,6 +130,37 @@ def test_nuclei_are_counted_among_the_specks_of_the_noise(sigma, correlation):
     assert (found.components[0], found.euler[0]) == (27, 54)
     if sigma > 0.2:
         assert components(isosurface(noisy, LEVEL, min_area=0.0).faces)[0] > 100
+
+
+@pytest.mark.parametrize(
+    ("sigma", "correlation", "scale", "size", "apart"),
+    [(0.1, "white", 14.0, 96, 1), (0.3, "white", 14.0, 96, 2), (0.3, "0.6 voxel", 14.0, 96, 2),
+     (0.1, "white", 7.0, 80, 2), (0.3, "white", 7.0, 80, 2), (0.3, "hann", 7.0, 80, 2), (0.3, "0.6 voxel", 7.0, 80, 4)],
+)  # fmt: skip
+def test_pieces_and_handles_are_those_of_the_true_field(sigma, correlation, scale, size, apart):
+    clean = random_front(scale, size)
+    levels = np.array([-0.9, 0.0, 0.9]) * clean.std()
+    noisy = clean + noise(size, sigma, correlation)
+    found = topography(noisy, levels)
+    true = [isosurface(clean, level).faces for level in levels]
+    pieces = np.abs(found.components - [components(faces)[0] for faces in true]).max()
+    assert pieces <= (1 if scale > 7 and correlation == "white" else 2)
+    # A neck on the verge of closing is worth 2; 0.3 eV over 0.6 voxel are like white noise of 0.7 eV.
+    assert np.abs(found.euler - [euler_characteristic(faces) for faces in true]).max() <= apart
+    assert min(components(isosurface(noisy, level, min_area=0.0).faces)[0] for level in levels) > 60
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.1])
+def test_a_small_nucleus_is_a_piece_and_a_voxel_that_is_far_off_is_none(sigma):
+    dip = Shape("dip", lambda z, y, x: 0.9 - 1.2 * np.exp(-(z * z + y * y + x * x) / 18), 36)
+    nucleus = LEVEL + dip.field() + noise(36, sigma)
+    lone = LEVEL + 0.3 + noise(36, sigma)
+    lone[18, 17, 16] -= 20
+    found = topography(nucleus, [LEVEL], window=1.6)
+    assert found.components[0] == 1
+    assert found.area[0] < 4 * np.pi * 2.7**2, "smaller than what is taken for granted"
+    assert topography(lone, [LEVEL], window=1.6).components[0] == 0
+    assert components(isosurface(smooth_field(lone, 1.6).values + 0.3, 0.0).faces)[0] == 1, "in spite of smoothing"
 
 
 def test_a_map_of_the_noise_widens_the_windows_where_it_is_strong():

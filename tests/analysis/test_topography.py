@@ -5,7 +5,8 @@ import pytest
 
 from redoxscope.analysis.topography.curvature import curvatures
 from redoxscope.analysis.topography.report import topography
-from redoxscope.analysis.topography.smooth_field import derivatives, smooth_field
+from redoxscope.analysis.topography.scale_space import scale_space
+from redoxscope.analysis.topography.smooth_field import continue_field, derivatives, smooth_field, smooth_field_on
 from redoxscope.analysis.topography.surface import components, euler_characteristic, isosurface, vertex_areas
 
 LEVEL = 8340.0
@@ -179,6 +180,22 @@ def test_derivatives_of_a_quadratic_are_exact():
     slopes = np.stack([0.3 + 0.04 * z, -0.1 + 0.01 * x, 0.01 * y - 0.03 * x], axis=1)
     np.testing.assert_allclose(gradient, slopes, atol=2e-4)
     np.testing.assert_allclose(hessian, np.tile([0.04, 0, -0.03, 0, 0, 0.01], (2, 1)), atol=2e-4)
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_windows_between_two_grids_leave_cubic_fields_as_they_are(number):
+    z, y, x = np.meshgrid(*(np.linspace(-1, 1, 51),) * 3, indexing="ij")
+    field = 0.4 * z + 0.2 * y * x - 0.3 * x**3 + 0.1 * z * z * y + 0.2
+    field[:3, :, 20:] = np.nan
+    whole = continue_field(field)
+    ladder = scale_space(whole.values, number + 2)
+    smooth = smooth_field_on(whole, *ladder[number:])
+    assert (np.isfinite(smooth.values) == np.isfinite(field)).all()
+    # Where no window reaches the continuation.
+    inner = (slice(17, -17),) * 3
+    np.testing.assert_allclose(smooth.values[inner] + smooth.offset, field[inner], atol=1e-5)
+    voxels = np.argwhere(np.isfinite(field))[::50]
+    np.testing.assert_allclose(derivatives(smooth, voxels)[0], smooth.values[tuple(voxels.T)], atol=1e-5)
 
 
 def test_the_formulas_on_a_cylinder_and_where_the_gradient_vanishes():

@@ -1,0 +1,196 @@
+"""Which window has the least risk, bias and noise together, in each part of a surface.
+
+The risk of a window is the variance of H by noise, which is known, and the square of its bias, which shows in the
+difference to narrower windows: what the mean square of that difference exceeds its own variance by, if noise does not
+explain the excess (Lepski, Theory Probab. Appl. 35, 454 (1991); Goldenshluger & Lepski, Ann. Stat. 39, 1608 (2011)).
+At a single vertex a bias must be several standard deviations to be seen; the mean square over some voxels of surface
+shows one that is smaller than the noise. Distances are in voxels.
+"""
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+from redoxscope.analysis.topography.curvature import BASE, MIXES, WINDOWS, WindowedCurvature
+
+Floats = NDArray[np.floating]
+Doubles = NDArray[np.float64]
+Image = NDArray[np.float32]
+Numbers = NDArray[np.int32]
+
+_CELL = 4.0
+"""Voxels; means are taken over a cell and its neighbours, which count half as much in each direction."""
+_SLACK = 1.2
+"""Per voxel of the narrower window's width. By noise the mean square of N differences varies by √(2/N) of itself, and
+N, the windows that fit side by side, is about (6/width)²: five standard deviations."""
+ROUNDING = 3e-4
+"""Of 1/voxel: rounding and spline, so that a field without noise has a variance."""
+_REFERENCE = 4
+"""Window whose slope weighs the vertices: noise of H goes with 1/slope."""
+
+
+@njit(inline="always")
+def over_border(depth: float, window: float) -> float:
+    """By how much noise grows where a window looks over the border, `depth` away: measured on shapes.
+
+    It is worse the farther the window looks; 1.4 windows inside nothing is left of it.
+    """
+    return 1 + 1.5 * max(0.0, 1.4 - depth / window) * (window / 2.75) ** 2
+
+
+def windows_of_least_risk(
+    points: Floats, found: WindowedCurvature, covariance: Doubles, scale: Floats, depth: Floats, at: Floats
+) -> NDArray[np.intp]:
+    """Window (n,), as index into `MIXES`, for places on a surface.
+
+    Parameters
+    ----------
+    points : (m, 3) vertices that decide, not negative
+    found : their curvature
+    covariance : (mix, mix) of H times slope by noise
+    scale : (m,) how much stronger than that the noise is
+    depth : (m,) distance to the nearest missing voxel
+    at : (n, 3) the places, not negative
+    """
+    shape = tuple(int(n / _CELL) + 3 for n in at.max(axis=0, initial=0))
+    number = np.full(shape, -1, dtype=np.int32)
+    places = _number(points, number)
+    total = _moments(points, found.mean, found.slope, scale, depth, WINDOWS, number, len(places))
+    count, choice = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    _decide(places, number, total, MIXES, BASE, WINDOWS, covariance, count, choice)
+    return np.rint(_between(count, choice, at)).astype(np.intp)
+
+
+def evened(points: Floats, values: Floats, at: Floats) -> Doubles:
+    """Means of scattered values (m,) over cells, and between these at other places: (n,), 0 where no point is near.
+
+    Parameters
+    ----------
+    points : (m, 3) in voxels, not negative
+    at : (n, 3) likewise
+    """
+    shape = tuple(int(n / _CELL) + 3 for n in at.max(axis=0, initial=0))
+    count, total = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    _scatter(points, values, count, total)
+    return np.asarray(_between(count, total, at), dtype=np.float64)
+
+
+@njit(cache=True, nogil=True)
+def _scatter(points: Floats, values: Floats, count: Image, total: Image) -> None:
+    for p in range(len(points)):
+        z, y, x = int(points[p, 0] / _CELL) + 1, int(points[p, 1] / _CELL) + 1, int(points[p, 2] / _CELL) + 1
+        count[z, y, x] += 1
+        total[z, y, x] += values[p]
+
+
+@njit(cache=True, nogil=True)
+def _number(points: Floats, number: Numbers) -> Numbers:
+    """Number the cells that hold points; returns where they are, (cell, 3)."""
+    places = np.empty((len(points), 3), dtype=np.int32)
+    n = 0
+    for p in range(len(points)):
+        z, y, x = int(points[p, 0] / _CELL) + 1, int(points[p, 1] / _CELL) + 1, int(points[p, 2] / _CELL) + 1
+        if number[z, y, x] < 0:
+            number[z, y, x] = n
+            places[n] = z, y, x
+            n += 1
+    return places[:n].copy()
+
+
+@njit(cache=True, nogil=True)
+def _moments(
+    points: Floats, mean: Image, slope: Image, scale: Floats, depth: Floats, width: Floats, number: Numbers, cells: int
+) -> Doubles:
+    """Sums per cell: points, squared slopes, noise by window, and products of all windows' H, relative to one's."""
+    windows = len(mean)
+    out = np.zeros((cells, 2 + windows + windows * (windows + 1) // 2))
+    part = np.empty(windows)
+    for p in range(len(points)):
+        weight = np.float64(slope[_REFERENCE, p])
+        known = weight > 0
+        for w in range(windows):
+            part[w] = weight * (np.float64(mean[w, p]) - np.float64(mean[_REFERENCE, p]))
+            known &= np.isfinite(part[w]) and slope[w, p] > 0
+        if not known:
+            continue
+        z, y, x = int(points[p, 0] / _CELL) + 1, int(points[p, 1] / _CELL) + 1, int(points[p, 2] / _CELL) + 1
+        sums = out[number[z, y, x]]
+        sums[0] += 1
+        sums[1] += weight * weight
+        k = 2 + windows
+        for w in range(windows):
+            # Where the slope vanishes in one window, a point is not to count for all.
+            ratio = min(weight / slope[w, p], 3.0) * scale[p] * over_border(depth[p], width[w])
+            sums[2 + w] += ratio * ratio
+            for v in range(w + 1):
+                sums[k] += part[w] * part[v]
+                k += 1
+    return out
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _decide(
+    places: Numbers, number: Numbers, total: Doubles, mixes: Doubles, base: NDArray[np.intp], windows: Floats,
+    covariance: Doubles, count: Image, choice: Image,
+) -> None:  # fmt: skip
+    """Points in each cell, and the window of least risk times that."""
+    for i in prange(len(places)):
+        z, y, x = places[i, 0], places[i, 1], places[i, 2]
+        sums = np.zeros(total.shape[1])
+        for dz in range(-1, 2):
+            for dy in range(-1, 2):
+                for dx in range(-1, 2):
+                    near = number[z + dz, y + dy, x + dx]
+                    if near >= 0:
+                        weight = 0.5 ** (abs(dz) + abs(dy) + abs(dx))
+                        for k in range(sums.size):
+                            sums[k] += weight * total[near, k]
+        count[z, y, x] = total[i, 0]
+        if total[i, 0] > 0:
+            choice[z, y, x] = total[i, 0] * _least_risk(sums / sums[0], mixes, base, windows, covariance)
+
+
+@njit(cache=True, nogil=True)
+def _least_risk(
+    mean: Doubles, mixes: Doubles, base: NDArray[np.intp], windows: Floats, covariance: Doubles
+) -> int:  # fmt: skip
+    """The window of least risk by a cell's means."""
+    product = np.empty((windows.size, windows.size))
+    k = 2 + windows.size
+    for w in range(windows.size):
+        for v in range(w + 1):
+            product[w, v] = product[v, w] = mean[k]
+            k += 1
+    products = mixes @ product @ mixes.T
+    best, least = 0, np.inf
+    for c in range(len(mixes)):
+        bias = 0.0
+        for v in range(c):
+            differ = products[c, c] + products[v, v] - 2 * products[c, v]
+            noise = max(covariance[c, c] + covariance[v, v] - 2 * covariance[c, v], 0.0) * mean[2 + base[v]]
+            noise += mean[1] * (ROUNDING / windows[base[v]] ** 2) ** 2
+            bias = max(bias, differ - noise * (1 + _SLACK * windows[base[v]]))
+        risk = bias + covariance[c, c] * mean[2 + base[c]] + mean[1] * (ROUNDING / windows[base[c]] ** 2) ** 2
+        if risk < least:
+            best, least = c, risk
+    return best
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _between(count: Image, total: Image, at: Floats) -> Doubles:
+    """(n,) means of the cells around each place, the nearer the more they count."""
+    out = np.zeros(len(at))
+    for p in prange(len(at)):
+        z, y, x = at[p, 0] / _CELL + 0.5, at[p, 1] / _CELL + 0.5, at[p, 2] / _CELL + 0.5
+        iz, iy, ix = int(z), int(y), int(x)
+        z, y, x = z - iz, y - iy, x - ix
+        points = values = 0.0
+        for dz in range(2):
+            for dy in range(2):
+                for dx in range(2):
+                    weight = (z if dz else 1 - z) * (y if dy else 1 - y) * (x if dx else 1 - x)
+                    points += weight * count[iz + dz, iy + dy, ix + dx]
+                    values += weight * total[iz + dz, iy + dy, ix + dx]
+        if points > 0:
+            out[p] = values / points
+    return out
