@@ -96,7 +96,8 @@ def test_a_plan_serves_slab_after_slab_and_threads_change_nothing():
     whole = reconstruct(given, angles, 1.2)
     plan = Plan(angles, 64, 1.2, threads=3)
     slabs = [plan.reconstruct(given[:, first : first + 13]) for first in range(0, 41, 13)]
-    np.testing.assert_allclose(np.concatenate(slabs), whole, atol=1e-4 * np.abs(whole).max())
+    circle = within(1, 64)
+    np.testing.assert_allclose(np.concatenate(slabs)[:, circle], whole[:, circle], atol=1e-4 * np.abs(whole).max())
     with pytest.raises(ValueError, match="60 angles and 64 columns"):
         plan.reconstruct(given[:59])
 
