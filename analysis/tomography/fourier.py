@@ -1,7 +1,7 @@
 """FFT of sixteen lines at a time, which stand side by side in the processor's vectors (lane form, see `lanes`).
 
 Stockham's self-sorting algorithm (Van Loan, "Computational Frameworks for the Fast Fourier Transform", SIAM 1992,
-§ 1.7) with radices 2 to 10, each as straight-line code: three to four times as fast as scipy's FFT, whose wheels are
+§ 1.7) with radices 3 to 10, each as straight-line code: three to four times as fast as scipy's FFT, whose wheels are
 built for vectors of four.
 """
 
@@ -29,7 +29,7 @@ from redoxscope.analysis.tomography.lanes import (
 Plan = tuple[NDArray[np.int64], NDArray[np.float32]]
 """Radices, and the twiddle factors of all stages (real, imaginary) one behind the other."""
 
-_RADICES = (10, 8, 5, 4, 3, 2)
+_RADICES = (10, 8, 5, 4, 3)
 
 
 def good_length(least: int) -> int:
@@ -144,7 +144,7 @@ def _butterfly(radix: int) -> Any:
     return butterfly
 
 
-_two, _three, _four, _five, _eight, _ten = (_butterfly(r) for r in (2, 3, 4, 5, 8, 10))
+_three, _four, _five, _eight, _ten = (_butterfly(r) for r in (3, 4, 5, 8, 10))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -168,10 +168,8 @@ def transform(
                     _four(lines, at, step, spare, to, out, twiddles, turn)
                 elif r == 5:
                     _five(lines, at, step, spare, to, out, twiddles, turn)
-                elif r == 3:
-                    _three(lines, at, step, spare, to, out, twiddles, turn)
                 else:
-                    _two(lines, at, step, spare, to, out, twiddles, turn)
+                    _three(lines, at, step, spare, to, out, twiddles, turn)
         w += 2 * (r - 1) * left
         done *= r
         lines, spare = spare, lines

@@ -89,7 +89,9 @@ def from_grid(
         for i in range(0, min(STRIP, cells - STRIP * s), _QUAD):
             column = (STRIP * s + HALO + i) % cells
             _grid_to_strip(grid[:, CELL * column :], size, radices, twiddles, lines, strip, HALO + i)
-        strip[cells:] = strip[:ROWS]
+        for row in range(ROWS):
+            for i in range(strip.shape[1]):
+                strip[cells + row, i] = strip[row, i]
         for p in range(strips[s], strips[s + 1]):
             _weigh_all(place[p], z[p], pieces, weights)
             gather(strip, at[p], strip.shape[1], weights, spectra, _offsets(source[p]), factor, 2 * POINTS * p)
