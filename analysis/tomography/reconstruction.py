@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from redoxscope.analysis.tomography.angles import angle_weights, checked_angles
+from redoxscope.analysis.tomography.by_astra import ByAstra
 from redoxscope.analysis.tomography.filtering import filter_response
 from redoxscope.analysis.tomography.iterative import METHODS, Projector, sirt, total_variation
 from redoxscope.analysis.tomography.lanes import CELL
@@ -26,6 +27,10 @@ from redoxscope.analysis.tomography.stripes import remove_stripes
 Floats = NDArray[np.floating]
 Solver = Callable[[Floats], NDArray[np.float32]]
 """(angle, row, col) → (row, N, N)"""
+
+
+BACKENDS = ("gridding", "finufft", "astra")
+"""Our own kernels; the package that they are tested against; and one that a user may have installed."""
 
 
 class Plan:
@@ -49,8 +54,14 @@ class Plan:
         n = size or width
         padded = padded_length(width, n, axis_offset, filtered=True)
         gain = filter_response(padded, filter_name) * angle_weights(theta)[:, None]
-        self._transform = SliceTransform(
-            theta, width, axis_offset, n, padded, gain, backend=backend, accuracy=accuracy, threads=threads
+        if backend not in BACKENDS:
+            raise ValueError(f"no backend {backend!r}: one of {', '.join(BACKENDS)}")
+        self._transform = (
+            ByAstra(theta, width, axis_offset, n, padded, gain)
+            if backend == "astra"
+            else SliceTransform(
+                theta, width, axis_offset, n, padded, gain, backend=backend, accuracy=accuracy, threads=threads
+            )
         )
         self._truncated = truncated
 
@@ -104,7 +115,8 @@ def reconstruct(
         instead of ending in a step that would show as a bright rim. The interior is then right but for a constant,
         which no truncated data tell: to 3 % of the density up to 0.6 of the view's radius, to 7 % up to 0.9; of "fbp"
         only
-    backend : "gridding" (our own kernels) or "finufft"; they differ by 2e-4, rms in the view's circle; of "fbp" only
+    backend : "gridding" (our own kernels) or "finufft"; they differ by 2e-4, rms in the view's circle; or "astra", the
+        ASTRA toolbox, if it is installed (`by_astra`); of "fbp" only
     accuracy : relative, of finufft
     threads : that work at the same time; more than one helps on idle cores
 
@@ -118,7 +130,7 @@ def reconstruct(
     ValueError
         If the shapes disagree, or a filter, method, backend or stripe removal is unknown.
     ModuleNotFoundError
-        If stripes are to be removed and algotom is not installed.
+        If stripes are to be removed and algotom is not installed, or ASTRA is chosen and is not.
     """
     if projections.ndim < 3:
         raise ValueError(f"projections {projections.shape}: (..., angle, row, col) is needed")
