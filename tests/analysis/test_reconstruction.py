@@ -9,7 +9,8 @@ from scipy import ndimage
 from redoxscope.analysis.tomography.cross_sections import slices
 from redoxscope.analysis.tomography.filtering import FILTERS
 from redoxscope.analysis.tomography.iterative import Projector
-from redoxscope.analysis.tomography.reconstruction import Plan, reconstruct
+from redoxscope.analysis.tomography.recipe import Recipe
+from redoxscope.analysis.tomography.reconstruction import Plan, reconstruct, reconstruct_all
 from redoxscope.analysis.tomography.stripes import remove_stripes
 
 N = 96
@@ -100,6 +101,15 @@ def test_a_plan_serves_slab_after_slab_and_threads_change_nothing():
     np.testing.assert_allclose(np.concatenate(slabs)[:, circle], whole[:, circle], atol=1e-4 * np.abs(whole).max())
     with pytest.raises(ValueError, match="60 angles and 64 columns"):
         plan.reconstruct(given[:59])
+
+
+@pytest.mark.parametrize("rows", [3, 9])
+def test_spectra_that_are_reconstructed_together_stay_apart(rows):
+    given = np.random.default_rng(0).standard_normal((5, 60, rows, 64)).astype(np.float32)
+    angles, circle = np.arange(60) * 3.0, within(1, 64)
+    together = reconstruct_all(given, angles, 1.2, Recipe(filter_name="ramp"))
+    alone = reconstruct(given, angles, 1.2)
+    np.testing.assert_allclose(together[..., circle], alone[..., circle], atol=1e-4 * np.abs(alone).max())
 
 
 def test_projecting_the_truth_gives_its_line_integrals():
