@@ -157,8 +157,8 @@ class Tomography(_Table):
     """Filtered backprojection; for few angles or a missing wedge one of the others, at hundreds of times the work."""
     stripes: Literal["none", "sorting", "filtering", "large", "all"] = "none"
     """How rings are taken out, by the package algotom."""
-    backend: Literal["gridding", "finufft"] = "gridding"
-    """Of filtered backprojection: our own kernels, or the package that they are tested against."""
+    backend: Literal["gridding", "finufft", "astra"] = "gridding"
+    """Of filtered backprojection: our own kernels, the package that they are tested against, or the ASTRA toolbox."""
 
     @model_validator(mode="after")
     def _sensible(self) -> "Tomography":
@@ -168,6 +168,8 @@ class Tomography(_Table):
                     raise ValueError(f'{name} is of method = "fbp" only: leave it out, or choose that method')
         if self.stripes != "none" and find_spec("algotom") is None:
             raise ValueError("stripes are taken out by algotom: pip install 'redoxscope[tomo]', or set it to \"none\"")
+        if self.backend == "astra" and find_spec("astra") is None:
+            raise ValueError('backend "astra" is the ASTRA toolbox: pip install astra-toolbox, or choose "gridding"')
         return self
 
     def recipe(self) -> Recipe:

@@ -1,36 +1,37 @@
 """Non-uniform FFT of many images at one set of points, by gridding.
 
-Each point is spread over 8 × 8 cells of a grid 1.25 times as fine as the image's spectrum, by a Kaiser-Bessel kernel;
+Each point is spread over 6 × 6 cells of a grid 1.25 times as fine as the image's spectrum, by a Kaiser-Bessel kernel;
 an FFT follows, whose result is divided by the kernel's transform (Jackson et al., IEEE Trans. Med. Imaging 10, 473
 (1991); Beatty et al., ibid. 24, 799 (2005)). What depends on the points only is computed once; points are sorted by
-tiles of the grid, and each is spread for several images before the next, so that the cells stay in the cache.
+strips of the grid (see `strips`), so that its cells stay in the cache, and four complex images share each cell.
 """
 
 import threading
 
 import numpy as np
 from numba import njit
-from numpy.polynomial import Chebyshev, Polynomial
 from numpy.typing import NDArray
-from scipy import fft
 
-from redoxscope.analysis.tomography.lanes import DEGREE, WIDTH, gather, kernel_values, spread
+from redoxscope.analysis.tomography.footprints import COLUMNS, POINTS, ROWS, WIDTH, kernel_pieces
+from redoxscope.analysis.tomography.fourier import fourier_plan, good_length
+from redoxscope.analysis.tomography.lanes import CELL, LANES, LINE
+from redoxscope.analysis.tomography.strips import HALO, STRIP, from_grid, from_images, to_grid, to_images
 
 Floats = NDArray[np.floating]
-Complexes = NDArray[np.complex64]
 
 _OVERSAMPLING = 1.25
-_HALO = WIDTH // 2
 _TILE = 32
+"""Rows whose points are spread before the next: their cells stay in the nearest cache."""
 _ALIGN = 64
 """Bytes, a cache line."""
 
 
 class Gridding:
-    """Transforms between images (size, size) and their spectra at given points, relative error about 2e-5.
+    """Transforms between 8 images (8, size, size) and their spectra at given points, relative error about 2e-4.
 
-    Voxel i of an image is at i - size // 2; the spectrum at (fy, fx) is Σ image · exp(-2πi (fy·y + fx·x)).
-    An object may be used by several threads at once.
+    Images 2i and 2i + 1 are the real and imaginary part of one, whose spectrum at (fy, fx) is
+    Σ image · exp(-2πi (fy·y + fx·x)); voxel i of a side is at i - size // 2. Spectra are (point, part, i) float32.
+    An object may be used by several threads at once. The grid is kept as (x, y).
     """
 
     def __init__(self, fy: Floats, fx: Floats, size: int, factor: NDArray[np.complexfloating]) -> None:
@@ -44,75 +45,65 @@ class Gridding:
             0 are left out
         """
         self.size = size
-        self.points = factor.size
-        self.cells = max(2 * WIDTH, int(fft.next_fast_len(int(np.ceil(_OVERSAMPLING * size)))))
-        self._stride = 2 * (self.cells + WIDTH)
+        self.cells = good_length(int(np.ceil(_OVERSAMPLING * size)))
         used = np.flatnonzero(factor)
-        (row, down), (col, across) = (self._footprint(f[used]) for f in (fy, fx))
-        order = _interleaved(np.argsort(row // _TILE * self.cells + col // _TILE, kind="stable"))
-        self._source = used[order].astype(np.uint32)
-        self._at = (row * self._stride + 2 * col)[order].astype(np.uint32)
-        self._down, self._across = down[order], across[order]
-        self._factor = factor[used][order].astype(np.complex64)
-        kernel, transform = _kaiser_bessel(self.cells / size)
-        self._pieces = _pieces(kernel).repeat(2, axis=1).ravel()
-        modes = np.arange(size) - size // 2
-        self._correction = (1 / transform(modes / self.cells)).astype(np.float32)
-        # The image's halves stand at the spectrum's two ends.
-        self._ends = slice(0, (size + 1) // 2), slice(self.cells - size // 2, self.cells)
+        (row, down), (col, across) = (self._footprint(f[used]) for f in (fx, fy))
+        order = np.argsort(col // STRIP * self.cells + row // _TILE, kind="stable")
+        member, real = _groups(row[order], col[order])
+        order = order[member]
+        top, left = row[order].min(axis=1), col[order].min(axis=1) // 2 * 2
+        at = (top * (STRIP + HALO) + left % STRIP) * CELL
+        self._points = (
+            np.searchsorted(left // STRIP, np.arange(-(-self.cells // STRIP) + 1)),
+            at,
+            used[order].astype(np.uint32),
+            np.stack([row[order] - top[:, None], col[order] - left[:, None]], axis=2).astype(np.uint8),
+            np.stack([down[order], across[order]], axis=2),
+            (factor[used][order] * real).astype(np.complex64).view(np.float32),
+        )
+        kernel, spectrum = _kaiser_bessel(self.cells / size)
+        self._pieces = kernel_pieces(kernel)
+        modes = np.arange(-(-size // LANES) * LANES) - size // 2
+        self._correction = np.zeros(modes.size, dtype=np.float32)
+        self._correction[:size] = 1 / spectrum(modes[:size] / self.cells)
+        self._fourier = fourier_plan(self.cells)
         self._workspace = Workspace()
 
-    @property
-    def bytes_per_image(self) -> int:
-        """Working memory of a transform, per complex image."""
-        return 2 * self._stride * self._stride
+    def adjoint(self, spectra: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+        """Sum up waves: out[2i] + i·out[2i + 1] = Σ factor · spectrum i · exp(+2πi (fy·y + fx·x)).
 
-    def adjoint(self, spectra: Complexes, out: NDArray[np.float32]) -> None:
-        """Sum up waves: out[2i] + i·out[2i + 1] = Σ factor · spectra[i] · exp(+2πi (fy·y + fx·x)).
-
-        spectra : (image, point); out : (2 image or one less, size, size) is filled
+        spectra : (point, 2, 4); out : (8, size, size) contiguous, is filled
         """
-        grid = self._grid(len(spectra))
-        _spread_all(
-            spectra.view(np.float32).reshape(-1), self._factor.view(np.float32), self._source, self._at,
-            self._down, self._across, self._pieces, grid.reshape(-1), len(spectra), self._stride,
-        )  # fmt: skip
-        cells = grid.view(np.complex64)
-        cells = _fold(_fold(cells, self.cells).swapaxes(1, 2), self.cells).swapaxes(1, 2)
-        _keep(fft.ifft(cells, axis=2, norm="forward", overwrite_x=True), cells)
-        # Of the second axis only the columns that are kept.
-        for part in self._ends:
-            _keep(fft.ifft(cells[:, :, part], axis=1, norm="forward", overwrite_x=True), cells[:, :, part])
-        _pairs_apart(grid, self._correction, out, np.empty((self.size, self.size), dtype=np.float32))
+        grid, strip, lines, patch = self._scratch()
+        to_grid(spectra, *self._points, self._pieces, *self._fourier, strip, lines, self.size, grid)
+        to_images(grid, *self._fourier, self._correction, lines, patch, out)
 
-    def forward(self, images: Floats) -> Complexes:
-        """(image, point) factor* · spectrum of images[2i] + i·images[2i + 1], of (2 image, size, size) float32."""
-        pairs = len(images) // 2
-        grid = self._grid(pairs)
-        cells = grid.view(np.complex64)[:, _HALO : _HALO + self.cells, _HALO : _HALO + self.cells]
-        _pairs_together(images, self._correction, grid)
-        for part in self._ends:
-            _keep(fft.fft(cells[:, :, part], axis=1, overwrite_x=True), cells[:, :, part])
-        _keep(fft.fft(cells, axis=2, overwrite_x=True), cells)
-        _unfold(_unfold(grid.view(np.complex64), self.cells).swapaxes(1, 2), self.cells)
-        out = np.zeros((pairs, self.points), dtype=np.complex64)
-        _gather_all(
-            grid.reshape(-1), self._factor.view(np.float32), self._source, self._at,
-            self._down, self._across, self._pieces, out.view(np.float32).reshape(-1), pairs, self._stride,
-        )  # fmt: skip
-        return out
+    def forward(self, images: NDArray[np.float32], spectra: NDArray[np.float32]) -> None:
+        """(8, size, size) contiguous → spectra (point, 2, 4), times factor*; those of factor 0 are left as they are."""
+        grid, strip, lines, patch = self._scratch()
+        patch.fill(0)
+        from_images(images, self._correction, *self._fourier, lines, patch, grid)
+        from_grid(grid, *self._points, self._pieces, *self._fourier, strip, lines, self.size, spectra)
 
-    def _grid(self, images: int) -> NDArray[np.float32]:
-        """Zeros (image, row, 2 · column)."""
-        grid = self._workspace.take((images, self.cells + WIDTH, self._stride))
-        grid.fill(0)
-        return grid
+    def _scratch(self) -> list[NDArray[np.float32]]:
+        """The grid (x, 8 · y), a strip (x, 8 · y), twice 16 lines, and a patch of the images (8, y, 16)."""
+        # Rows of an odd number of cache lines: a power of two would put them all into the same corner of the cache.
+        stride = CELL * 2 * (self.cells // 2 | 1)
+        shapes = (
+            (len(self._correction), stride),
+            (self.cells + ROWS, CELL * (STRIP + HALO)),
+            (2, LINE * self.cells),
+            (CELL, self.size, LANES),
+        )
+        ends = np.cumsum([np.prod(shape) for shape in shapes])
+        memory = np.split(self._workspace.take(int(ends[-1])), ends[:-1])
+        return [part.reshape(shape) for part, shape in zip(memory, shapes, strict=True)]
 
     def _footprint(self, frequency: Floats) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """First cell (in the grid with its halo) and distance of it from the footprint's border."""
+        """First cell and distance of it from the footprint's border."""
         place = np.mod(frequency.astype(np.float64) * self.cells, self.cells)
-        first = np.ceil(place - _HALO)
-        return (first + _HALO).astype(np.int64), (first - place + _HALO).astype(np.float32)
+        first = np.ceil(place - WIDTH / 2)
+        return first.astype(np.int64) % self.cells, (first - place + WIDTH / 2).astype(np.float32)
 
 
 class Workspace(threading.local):
@@ -121,42 +112,41 @@ class Workspace(threading.local):
     def __init__(self) -> None:
         self._raw = np.empty(0, dtype=np.uint8)
 
-    def take(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """An array of any content, on a cache line's border; it is valid until the next call."""
-        size = 4 * int(np.prod(shape))
-        if self._raw.size < size + _ALIGN:
-            self._raw = np.empty(size + _ALIGN, dtype=np.uint8)
+    def take(self, count: int) -> NDArray[np.float32]:
+        """Floats of any content, from a cache line's border on; they are valid until the next call."""
+        if self._raw.size < 4 * count + _ALIGN:
+            self._raw = np.empty(4 * count + _ALIGN, dtype=np.uint8)
         start = -self._raw.ctypes.data % _ALIGN
-        return self._raw[start : start + size].view(np.float32).reshape(shape)
+        return self._raw[start : start + 4 * count].view(np.float32)
 
 
-def _keep(result: Complexes, place: Complexes) -> None:
-    """Put the result of a transform to where its input was, unless the transform has done so."""
-    if not np.may_share_memory(result, place):
-        place[...] = result
+def _groups(row: NDArray[np.int64], col: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """(group, POINTS) successive points with these first cells whose footprints share a block, and whether each is one.
 
-
-def _interleaved(order: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Every eighth of 64, then those behind them.
-
-    Neighbours on a line share cells: what one has stored the next would have to wait for.
+    Where a group has fewer, its first stands there once more.
     """
-    whole = order.size // 64 * 64
-    return np.concatenate([order[:whole].reshape(-1, 8, 8).swapaxes(1, 2).ravel(), order[whole:]])
+    first = _beginnings(row, col)
+    count = np.diff(first, append=row.size)[:, None]
+    number = np.arange(POINTS)
+    return first[:, None] + np.where(number < count, number, 0), number < count
 
 
-def _fold(cells: Complexes, count: int) -> Complexes:
-    """Add the halo of axis 1 to the cells that it stands for, and cut it off."""
-    cells[:, _HALO : 2 * _HALO] += cells[:, count + _HALO :]
-    cells[:, count : count + _HALO] += cells[:, :_HALO]
-    return cells[:, _HALO : count + _HALO]
-
-
-def _unfold(cells: Complexes, count: int) -> Complexes:
-    """Fill the halo of axis 1 with the cells that it stands for."""
-    cells[:, count + _HALO :] = cells[:, _HALO : 2 * _HALO]
-    cells[:, :_HALO] = cells[:, count : count + _HALO]
-    return cells
+@njit(cache=True, nogil=True)
+def _beginnings(row: NDArray[np.int64], col: NDArray[np.int64]) -> NDArray[np.int64]:
+    out, groups = np.empty(row.size, dtype=np.int64), 0
+    p = 0
+    while p < row.size:
+        out[groups] = p
+        groups += 1
+        top, bottom, left, right = row[p], row[p], col[p], col[p]
+        start = p
+        while p < row.size and p < start + POINTS:
+            top, bottom = min(top, row[p]), max(bottom, row[p])
+            left, right = min(left, col[p]), max(right, col[p])
+            if bottom - top > ROWS - WIDTH or right - left // 2 * 2 > COLUMNS - WIDTH:
+                break
+            p += 1
+    return out[:groups]
 
 
 def _kaiser_bessel(oversampling: float) -> tuple:  # type: ignore[type-arg]
@@ -171,98 +161,3 @@ def _kaiser_bessel(oversampling: float) -> tuple:  # type: ignore[type-arg]
         return np.asarray(WIDTH * np.sinh(root) / (root * np.i0(beta)))
 
     return kernel, transform
-
-
-def _pieces(kernel) -> NDArray[np.float32]:  # type: ignore[no-untyped-def]
-    """(DEGREE + 1, WIDTH) coefficients of the kernel at z + i - WIDTH / 2 as polynomials in z, 0 to 1."""
-    z = (1 + np.cos(np.pi * (np.arange(64) + 0.5) / 64)) / 2
-    fits = [Chebyshev.fit(z, kernel(z - WIDTH / 2 + i), DEGREE, domain=[0, 1]) for i in range(WIDTH)]
-    return np.array([f.convert(kind=Polynomial).coef[::-1] for f in fits], dtype=np.float32).T
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _spread_all(
-    spectra: NDArray[np.float32],
-    factor: NDArray[np.float32],
-    source: NDArray[np.uint32],
-    at: NDArray[np.uint32],
-    down: NDArray[np.float32],
-    across: NDArray[np.float32],
-    pieces: NDArray[np.float32],
-    grid: NDArray[np.float32],
-    images: int,
-    stride: int,
-) -> None:
-    values = np.empty(4 * WIDTH, dtype=np.float32)
-    one, step = np.uint64(1), np.uint64(stride)
-    spectrum, image = np.uint64(spectra.size // images), np.uint64(grid.size // images)
-    for p in range(source.size):
-        kernel_values(pieces, across[p], down[p], values)
-        re, im = factor[2 * p], factor[2 * p + 1]
-        given, here = np.uint64(2) * np.uint64(source[p]), np.uint64(at[p])
-        for _ in range(images):
-            a, b = spectra[given], spectra[given + one]
-            spread(grid, here, step, values, a * re - b * im, a * im + b * re)
-            given += spectrum
-            here += image
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _gather_all(
-    grid: NDArray[np.float32],
-    factor: NDArray[np.float32],
-    source: NDArray[np.uint32],
-    at: NDArray[np.uint32],
-    down: NDArray[np.float32],
-    across: NDArray[np.float32],
-    pieces: NDArray[np.float32],
-    spectra: NDArray[np.float32],
-    images: int,
-    stride: int,
-) -> None:
-    values = np.empty(4 * WIDTH, dtype=np.float32)
-    one, step = np.uint64(1), np.uint64(stride)
-    spectrum, image = np.uint64(spectra.size // images), np.uint64(grid.size // images)
-    for p in range(source.size):
-        kernel_values(pieces, across[p], down[p], values)
-        re, im = factor[2 * p], -factor[2 * p + 1]
-        target, here = np.uint64(2) * np.uint64(source[p]), np.uint64(at[p])
-        for _ in range(images):
-            a, b = gather(grid, here, step, values)
-            spectra[target] = a * re - b * im
-            spectra[target + one] = a * im + b * re
-            target += spectrum
-            here += image
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _pairs_apart(
-    grid: NDArray[np.float32], correction: NDArray[np.float32], out: NDArray[np.float32], spare: NDArray[np.float32]
-) -> None:
-    """Grid (pair, row, 2 · column) → corrected images (image, y, x), the origin in the middle; `spare` is scratch."""
-    size, cells = correction.size, grid.shape[1] - WIDTH
-    half = size // 2
-    for pair in range(grid.shape[0]):
-        even, odd = out[2 * pair], out[2 * pair + 1] if 2 * pair + 1 < len(out) else spare
-        for y in range(size):
-            row, first, second = grid[pair, _HALO + (y - half) % cells], even[y], odd[y]
-            for source, start, stop in ((2 * (_HALO + cells - half), 0, half), (2 * _HALO, half, size)):
-                for x in range(stop - start):
-                    factor = correction[y] * correction[start + x]
-                    first[start + x] = row[source + 2 * x] * factor
-                    second[start + x] = row[source + 2 * x + 1] * factor
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _pairs_together(images: NDArray[np.float32], correction: NDArray[np.float32], grid: NDArray[np.float32]) -> None:
-    """The transpose of `_pairs_apart`; other cells are left as they are."""
-    size, cells = correction.size, grid.shape[1] - WIDTH
-    half = size // 2
-    for pair in range(grid.shape[0]):
-        for y in range(size):
-            even, odd, row = images[2 * pair, y], images[2 * pair + 1, y], grid[pair, _HALO + (y - half) % cells]
-            for target, start, stop in ((2 * (_HALO + cells - half), 0, half), (2 * _HALO, half, size)):
-                for x in range(stop - start):
-                    factor = correction[y] * correction[start + x]
-                    row[target + 2 * x] = even[start + x] * factor
-                    row[target + 2 * x + 1] = odd[start + x] * factor

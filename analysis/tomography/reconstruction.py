@@ -3,9 +3,9 @@
 Geometry: detector column u sees at angle θ the line u - u_axis = x·cosθ + y·sinθ, with x, y counted from the
 rotation axis, u_axis = (W - 1)/2 + axis_offset, and the volume (row, y, x) centred on the axis at (N - 1)/2.
 
-Filtered backprojection is one adjoint non-uniform FFT per slice (`SliceTransform`): 1.9 ms of one thread for 512²
-voxels from 180 angles, 12 ms for 1024² from 721; finufft takes 2.8 and 3.3 times as long, algotom's backprojection
-voxel by voxel 30 and 80 times (`redoxscope bench`).
+Filtered backprojection is one adjoint non-uniform FFT per slice (`SliceTransform`): 1.0 ms of one thread for 512²
+voxels from 180 angles, 6.0 ms for 1024² from 721; finufft takes 5.6 and 6.9 times as long, algotom's backprojection
+voxel by voxel 60 and 160 times (`redoxscope bench`).
 """
 
 from collections.abc import Callable
@@ -16,8 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from redoxscope.analysis.tomography.angles import angle_weights, checked_angles
+from redoxscope.analysis.tomography.by_astra import ByAstra
 from redoxscope.analysis.tomography.filtering import filter_response
 from redoxscope.analysis.tomography.iterative import METHODS, Projector, sirt, total_variation
+from redoxscope.analysis.tomography.lanes import CELL
 from redoxscope.analysis.tomography.recipe import Recipe
 from redoxscope.analysis.tomography.slice_transform import SliceTransform, padded_length
 from redoxscope.analysis.tomography.stripes import remove_stripes
@@ -25,6 +27,10 @@ from redoxscope.analysis.tomography.stripes import remove_stripes
 Floats = NDArray[np.floating]
 Solver = Callable[[Floats], NDArray[np.float32]]
 """(angle, row, col) → (row, N, N)"""
+
+
+BACKENDS = ("gridding", "finufft", "astra")
+"""Our own kernels; the package that they are tested against; and one that a user may have installed."""
 
 
 class Plan:
@@ -48,12 +54,16 @@ class Plan:
         n = size or width
         padded = padded_length(width, n, axis_offset, filtered=True)
         gain = filter_response(padded, filter_name) * angle_weights(theta)[:, None]
-        self._transform = SliceTransform(
-            theta, width, axis_offset, n, padded, gain, backend=backend, accuracy=accuracy, threads=threads
+        if backend not in BACKENDS:
+            raise ValueError(f"no backend {backend!r}: one of {', '.join(BACKENDS)}")
+        self._transform = (
+            ByAstra(theta, width, axis_offset, n, padded, gain)
+            if backend == "astra"
+            else SliceTransform(
+                theta, width, axis_offset, n, padded, gain, backend=backend, accuracy=accuracy, threads=threads
+            )
         )
-        self._extend: Callable[[NDArray[np.complex64]], None] | None = (
-            partial(_extend_edges, width=width) if truncated else None
-        )
+        self._truncated = truncated
 
     def reconstruct(self, projections: Floats) -> NDArray[np.float32]:
         """(angle, row, col) → (row, N, N); see the function `reconstruct`.
@@ -71,7 +81,7 @@ class Plan:
             )
         n = self._transform.size
         volume = np.empty((projections.shape[1], n, n), dtype=np.float32)
-        self._transform.backproject(fill_missing(projections), volume, self._extend)
+        self._transform.backproject(fill_missing(projections), volume, extend=self._truncated)
         return volume
 
 
@@ -105,7 +115,8 @@ def reconstruct(
         instead of ending in a step that would show as a bright rim. The interior is then right but for a constant,
         which no truncated data tell: to 3 % of the density up to 0.6 of the view's radius, to 7 % up to 0.9; of "fbp"
         only
-    backend : "gridding" (our own kernels) or "finufft"; their results differ by 1e-4 at most; of "fbp" only
+    backend : "gridding" (our own kernels) or "finufft"; they differ by 2e-4, rms in the view's circle; or "astra", the
+        ASTRA toolbox, if it is installed (`by_astra`); of "fbp" only
     accuracy : relative, of finufft
     threads : that work at the same time; more than one helps on idle cores
 
@@ -119,7 +130,7 @@ def reconstruct(
     ValueError
         If the shapes disagree, or a filter, method, backend or stripe removal is unknown.
     ModuleNotFoundError
-        If stripes are to be removed and algotom is not installed.
+        If stripes are to be removed and algotom is not installed, or ASTRA is chosen and is not.
     """
     if projections.ndim < 3:
         raise ValueError(f"projections {projections.shape}: (..., angle, row, col) is needed")
@@ -170,15 +181,6 @@ def solver(
         projector = Projector(angles, width, axis_offset, size=size, threads=threads)
         solve = partial(sirt if method == "sirt" else total_variation, projector)
     return lambda projections: solve(remove_stripes(fill_missing(projections), stripes))
-
-
-def _extend_edges(pairs: NDArray[np.complex64], width: int) -> None:
-    """Let the projections (..., col) go over from their last column's value to their first's, behind `width`."""
-    few = max(1, width // 64)
-    first, last = (pairs[..., part].mean(axis=-1, keepdims=True) for part in (slice(few), slice(width - few, width)))
-    gap = pairs.shape[-1] - width
-    over = ((1 - np.cos(np.pi * (np.arange(gap) + 0.5) / gap)) / 2).astype(np.float32)
-    pairs[..., width:] = last + (first - last) * over
 
 
 def fill_missing(frames: Floats) -> Floats:
@@ -232,8 +234,13 @@ def reconstruct_all(
     width = coefficients.shape[-1]
     solve = _held(theta.tobytes(), width, float(axis_offset), recipe, threads)
     out = np.empty((*coefficients.shape[:1], coefficients.shape[2], width, width), dtype=np.float32)
-    for target, one in zip(out, coefficients, strict=True):
-        target[:] = solve(one)
+    rows = coefficients.shape[2]
+    # Thin slabs of several components go together: slices are done eight at a time.
+    group = -(-CELL // rows) if recipe.method == "fbp" else 1
+    for first in range(0, len(out), group):
+        target = out[first : first + group]
+        together = np.moveaxis(coefficients[first : first + group], 0, 1).reshape(theta.size, -1, width)
+        target[:] = solve(together).reshape(target.shape)
     return out
 
 

@@ -18,8 +18,11 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import fft
 
+from redoxscope.analysis.tomography import line_spectra
 from redoxscope.analysis.tomography.angles import checked_angles
+from redoxscope.analysis.tomography.fourier import fourier_plan, good_length
 from redoxscope.analysis.tomography.gridding import Gridding, Workspace
+from redoxscope.analysis.tomography.lanes import CELL
 
 Floats = NDArray[np.floating]
 Complexes = NDArray[np.complex64]
@@ -30,38 +33,83 @@ _MOST_PAIRS = 8
 
 
 class _Transform(Protocol):
-    """A non-uniform FFT; see `Gridding`."""
+    """Some slices at a time: their sinograms (angle, row, col) to images (row, N, N) and back."""
 
-    @property
-    def bytes_per_image(self) -> int: ...
-    def adjoint(self, spectra: Complexes, out: NDArray[np.float32]) -> None: ...
-    def forward(self, images: NDArray[np.float32]) -> Complexes: ...
+    rows: int
+    """That are done at a time."""
+    pool: int
+    """Threads that may call at the same time."""
+
+    def backproject(self, sinograms: Floats, out: NDArray[np.float32], extend: bool) -> None: ...
+    def project(self, images: NDArray[np.float32], out: NDArray[np.float32]) -> None: ...
 
 
-class _Finufft:
+class _ByGridding:
+    """By our own kernels, eight slices at a time."""
+
+    def __init__(
+        self, fy: Floats, fx: Floats, size: int, factor: NDArray[np.complexfloating], padded: int, threads: int
+    ) -> None:
+        self.rows, self.pool = CELL, threads
+        self._gridding = Gridding(fy, fx, size, factor)
+        self._fourier = padded, *fourier_plan(padded)
+        self._sizes = line_spectra.floats_needed(factor.size // padded, padded)
+        self._workspace = Workspace()
+
+    def backproject(self, sinograms: Floats, out: NDArray[np.float32], extend: bool) -> None:
+        spectra, *scratch = self._scratch()
+        line_spectra.to_cells(sinograms, extend, *self._fourier, spectra, *scratch)
+        images = out if len(out) == CELL else np.empty((CELL, *out.shape[1:]), dtype=np.float32)
+        self._gridding.adjoint(spectra, images)
+        if images is not out:
+            out[...] = images[: len(out)]
+
+    def project(self, images: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+        given = np.zeros((CELL, *images.shape[1:]), dtype=np.float32)
+        given[: len(images)] = images
+        spectra, *scratch = self._scratch()
+        spectra.fill(0)
+        self._gridding.forward(given, spectra)
+        line_spectra.from_cells(spectra, *self._fourier, out, *scratch)
+
+    def _scratch(self) -> list[NDArray[np.float32]]:
+        return np.split(self._workspace.take(sum(self._sizes)), np.cumsum(self._sizes)[:-1])
+
+
+class _ByFinufft:
     """The same by the package finufft (Barnett et al., SIAM J. Sci. Comput. 41, C479 (2019))."""
 
     def __init__(
-        self, fy: Floats, fx: Floats, size: int, factor: NDArray[np.complexfloating], accuracy: float, threads: int
-    ) -> None:
+        self, fy: Floats, fx: Floats, size: int, factor: NDArray[np.complexfloating], padded: int, threads: int,
+        accuracy: float,
+    ) -> None:  # fmt: skip
         self._factor = factor.astype(np.complex64)
         self._points = [(2 * np.pi * f).astype(np.float32) for f in (fy, fx)]
-        self._size, self._accuracy, self._threads = size, accuracy, threads
+        self._size, self._padded, self._accuracy, self._threads = size, padded, accuracy, threads
+        bytes_per_pair = 8 * int((1.25 * size) ** 2) + 24 * factor.size
+        self.rows, self.pool = 2 * int(np.clip(_BATCH_BYTES / bytes_per_pair, 1, _MOST_PAIRS)), 1
+        self._workspace = Workspace()
         self._plans: dict[tuple[int, int], finufft.Plan] = {}
 
-    @property
-    def bytes_per_image(self) -> int:
-        return 8 * int((1.25 * self._size) ** 2) + 16 * self._factor.size
-
-    def adjoint(self, spectra: Complexes, out: NDArray[np.float32]) -> None:
-        images = self._plan(1, len(spectra)).execute(spectra * self._factor).reshape(-1, *out.shape[1:])
+    def backproject(self, sinograms: Floats, out: NDArray[np.float32], extend: bool) -> None:
+        count, angles = (sinograms.shape[1] + 1) // 2, len(sinograms)
+        pairs = self._workspace.take(2 * count * angles * self._padded).view(np.complex64)
+        pairs = pairs.reshape(count, angles, self._padded)
+        _pair(sinograms, pairs, extend)
+        spectra = fft.fft(pairs, axis=-1, overwrite_x=True).reshape(count, -1)
+        images = self._plan(1, count).execute(spectra * self._factor).reshape(-1, *out.shape[1:])
         out[0::2] = images.real
         out[1::2] = images.imag[: len(out) // 2]
 
-    def forward(self, images: NDArray[np.float32]) -> Complexes:
+    def project(self, images: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+        if len(images) % 2:
+            images = np.concatenate([images, np.zeros_like(images[:1])])
         pairs = (images[0::2] + 1j * images[1::2]).astype(np.complex64)
-        spectra = self._plan(2, len(pairs)).execute(pairs).reshape(len(pairs), -1)
-        return np.asarray(spectra * np.conj(self._factor))
+        spectra = self._plan(2, len(pairs)).execute(pairs).reshape(len(pairs), -1) * np.conj(self._factor)
+        lines = fft.ifft(spectra.reshape(len(pairs), -1, self._padded), axis=-1, norm="forward", overwrite_x=True)
+        lines = lines[..., : out.shape[2]].swapaxes(0, 1)
+        out[:, 0::2] = lines.real
+        out[:, 1::2] = lines.imag[:, : out.shape[1] // 2]
 
     def _plan(self, kind: int, count: int) -> finufft.Plan:
         if (kind, count) not in self._plans:
@@ -94,7 +142,7 @@ def padded_length(width: int, size: int, axis_offset: float, *, filtered: bool) 
             "from all angles; give the axis in pixels of these projections"
         )
     reach = width + size + 2 * abs(axis_offset)
-    return int(fft.next_fast_len(int(np.ceil(reach if filtered else max(width, reach / 2)))))
+    return good_length(int(np.ceil(reach if filtered else max(width, reach / 2))))
 
 
 BACKENDS = ("gridding", "finufft")
@@ -128,7 +176,7 @@ class SliceTransform:
         padded : length of a projection with the zeros behind it
         gain : (angle or 1, padded) real, at the frequencies of `scipy.fft.fftfreq`
         backend : "gridding" or "finufft"
-        accuracy : of finufft, relative; that of gridding is 2e-5
+        accuracy : of finufft, relative; that of gridding is 2e-4
         threads : that work at the same time
 
         Raises
@@ -148,73 +196,43 @@ class SliceTransform:
         if size % 2 == 0:
             # The voxels' centres lie half a voxel from the transform's origin.
             factor *= np.exp(1j * np.pi * (fy + fx))
-        points = fy.ravel(), fx.ravel(), size, factor.ravel()
-        self._workspace = Workspace()
-        self._pool = threads if backend == "gridding" else 1
+        points = fy.ravel(), fx.ravel(), size, factor.ravel(), padded, threads
         self._transform: _Transform = (
-            Gridding(*points) if backend == "gridding" else _Finufft(*points, accuracy, threads)
+            _ByGridding(*points) if backend == "gridding" else _ByFinufft(*points, accuracy=accuracy)
         )
-        bytes_per_pair = self._transform.bytes_per_image + 8 * theta.size * padded
-        self._rows = 2 * int(np.clip(_BATCH_BYTES / self._pool / bytes_per_pair, 1, _MOST_PAIRS))
 
-    def backproject(
-        self, sinograms: Floats, out: NDArray[np.float32], extend: Callable[[Complexes], None] | None = None
-    ) -> None:
-        """(angle, row, col) → out (row, N, N); `extend` fills the padding of (pair, angle, padded) in place."""
-
-        def work(rows: slice) -> None:
-            self._transform.adjoint(self._spectra(sinograms[:, rows], extend), out[rows])
-
-        self._each(work, len(out))
+    def backproject(self, sinograms: Floats, out: NDArray[np.float32], *, extend: bool = False) -> None:
+        """(angle, row, col) → out (row, N, N); behind their ends projections are zero or, extended, go on smoothly."""
+        self._each(lambda rows: self._transform.backproject(sinograms[:, rows], out[rows], extend), len(out))
 
     def project(self, images: NDArray[np.float32], out: NDArray[np.float32]) -> None:
         """(row, N, N) → out (angle, row, col): the transpose of `backproject`."""
-
-        def work(rows: slice) -> None:
-            given = images[rows]
-            if len(given) % 2:
-                given = np.concatenate([given, np.zeros_like(given[:1])])
-            spectra = self._transform.forward(given).reshape(-1, self.angles, self.padded)
-            lines = fft.ifft(spectra, axis=-1, norm="forward", overwrite_x=True)[..., : self.width]
-            out[:, rows][:, 0::2] = lines.real.swapaxes(0, 1)
-            out[:, rows][:, 1::2] = lines.imag.swapaxes(0, 1)[:, : out[:, rows].shape[1] // 2]
-
-        self._each(work, len(images))
-
-    def _spectra(self, sinograms: Floats, extend: Callable[[Complexes], None] | None) -> Complexes:
-        """(angle, row, col) → (pair, point)"""
-        count = (sinograms.shape[1] + 1) // 2
-        pairs = self._workspace.take((count, self.angles, 2 * self.padded)).view(np.complex64)
-        _pair(sinograms, pairs)
-        if extend is not None:
-            extend(pairs)
-        return np.asarray(fft.fft(pairs, axis=-1, overwrite_x=True)).reshape(count, -1)
+        self._each(lambda rows: self._transform.project(images[rows], out[:, rows]), len(images))
 
     def _each(self, work: Callable[[slice], None], rows: int) -> None:
         # Pairs are spread evenly: the last batch should not be a single one.
-        batches = -(-rows // self._rows)
-        step = 2 * -(-rows // (2 * max(batches, min(self._pool, (rows + 1) // 2)))) if rows else 1
+        batches = -(-rows // self._transform.rows)
+        step = 2 * -(-rows // (2 * batches)) if rows else 1
         parts = [slice(first, min(first + step, rows)) for first in range(0, rows, step)]
-        if self._pool == 1 or len(parts) < 2:
+        if self._transform.pool == 1 or len(parts) < 2:
             for part in parts:
                 work(part)
         else:
-            with ThreadPoolExecutor(self._pool) as pool:
+            with ThreadPoolExecutor(self._transform.pool) as pool:
                 list(pool.map(work, parts))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _pair(sinograms: Floats, pairs: Complexes) -> None:
-    """(angle, row, col) → (pair, angle, padded): rows in twos, zeros behind them."""
-    angles, rows, width = sinograms.shape
+def _pair(sinograms: Floats, pairs: Complexes, extend: bool) -> None:
+    """(angle, row, col) → (pair, angle, padded): rows in twos, padded."""
+    angles, rows, _ = sinograms.shape
+    even, odd = np.zeros((2, pairs.shape[2]), dtype=np.float32)
     for i in range(pairs.shape[0]):
         for a in range(angles):
-            target, even = pairs[i, a], sinograms[a, 2 * i]
+            line_spectra.pad(sinograms[a, 2 * i], even, extend)
             if 2 * i + 1 < rows:
-                odd = sinograms[a, 2 * i + 1]
-                for u in range(width):
-                    target[u] = complex(even[u], odd[u])
+                line_spectra.pad(sinograms[a, 2 * i + 1], odd, extend)
             else:
-                for u in range(width):
-                    target[u] = even[u]
-            target[width:] = 0
+                odd[:] = 0
+            for u in range(even.size):
+                pairs[i, a, u] = complex(even[u], odd[u])

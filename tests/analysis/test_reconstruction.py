@@ -9,7 +9,8 @@ from scipy import ndimage
 from redoxscope.analysis.tomography.cross_sections import slices
 from redoxscope.analysis.tomography.filtering import FILTERS
 from redoxscope.analysis.tomography.iterative import Projector
-from redoxscope.analysis.tomography.reconstruction import Plan, reconstruct
+from redoxscope.analysis.tomography.recipe import Recipe
+from redoxscope.analysis.tomography.reconstruction import Plan, reconstruct, reconstruct_all
 from redoxscope.analysis.tomography.stripes import remove_stripes
 
 N = 96
@@ -96,9 +97,19 @@ def test_a_plan_serves_slab_after_slab_and_threads_change_nothing():
     whole = reconstruct(given, angles, 1.2)
     plan = Plan(angles, 64, 1.2, threads=3)
     slabs = [plan.reconstruct(given[:, first : first + 13]) for first in range(0, 41, 13)]
-    np.testing.assert_allclose(np.concatenate(slabs), whole, atol=1e-4 * np.abs(whole).max())
+    circle = within(1, 64)
+    np.testing.assert_allclose(np.concatenate(slabs)[:, circle], whole[:, circle], atol=1e-4 * np.abs(whole).max())
     with pytest.raises(ValueError, match="60 angles and 64 columns"):
         plan.reconstruct(given[:59])
+
+
+@pytest.mark.parametrize("rows", [3, 9])
+def test_spectra_that_are_reconstructed_together_stay_apart(rows):
+    given = np.random.default_rng(0).standard_normal((5, 60, rows, 64)).astype(np.float32)
+    angles, circle = np.arange(60) * 3.0, within(1, 64)
+    together = reconstruct_all(given, angles, 1.2, Recipe(filter_name="ramp"))
+    alone = reconstruct(given, angles, 1.2)
+    np.testing.assert_allclose(together[..., circle], alone[..., circle], atol=1e-4 * np.abs(alone).max())
 
 
 def test_projecting_the_truth_gives_its_line_integrals():
@@ -199,6 +210,26 @@ def test_stripes_leave_fainter_rings(name):
     assert left < 0.75 * rings
 
 
+@pytest.mark.parametrize(("width", "offset"), [(95, -3.3), (96, 0.0), (96, 2.6)])
+def test_astra_gives_the_same_but_for_its_interpolation(width, offset):
+    pytest.importorskip("astra", reason="the ASTRA toolbox is an optional package")
+    given = np.repeat(projected(FULL, offset, width=width), 2, axis=1)
+    ours, theirs = (
+        reconstruct(given, FULL, offset, size=N, filter_name="hann", backend=backend)
+        for backend in ("gridding", "astra")
+    )
+    apart = (theirs - ours)[:, within(0.95)]
+    assert np.sqrt(np.mean(apart**2)) < 0.015
+    assert abs(apart.mean()) < 0.002
+    np.testing.assert_array_equal(theirs[0], theirs[1])
+
+
+def test_without_astra_the_remedy_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "astra", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install astra-toolbox"):
+        reconstruct(projected(FULL), FULL, backend="astra")
+
+
 def test_without_algotom_the_remedy_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "algotom.prep.removal", None)
     with pytest.raises(ModuleNotFoundError, match=r"redoxscope\[tomo\]"):
@@ -216,7 +247,7 @@ def test_without_algotom_the_remedy_is_told(monkeypatch):
         ({"axis_offset": 4.0}, "axis"),
         ({"axis_offset": np.nan}, "axis"),
         ({"filter_name": "boxcar"}, "ramp"),
-        ({"backend": "astra"}, "finufft"),
+        ({"backend": "gridrec"}, "finufft"),
         ({"method": "art"}, "sirt"),
         ({"stripes": "wavelet"}, "sorting"),
         ({"method": "tv", "truncated": True}, "fbp"),

@@ -55,7 +55,7 @@ def test_a_file_or_its_folder_is_a_profile_too(tmp_path):
         ("[tomography]\nfilter = 'boxcar'", ["tomography.filter", "ramp", "hann"]),
         ("[tomography]\nmethod = 'art'", ["tomography.method", "fbp", "sirt", "tv"]),
         ("[tomography]\nstripes = 'wavelet'", ["tomography.stripes", "sorting"]),
-        ("[tomography]\nbackend = 'astra'", ["tomography.backend", "gridding", "finufft"]),
+        ("[tomography]\nbackend = 'gridrec'", ["tomography.backend", "gridding", "finufft"]),
         ("[tomography]\nmethod = 'tv'\nfilter = 'ramp'", ["tomography", "filter is of method", "leave it out"]),
         ("[tomography]\nmethod = 'sirt'\nbackend = 'finufft'", ["tomography", "backend is of method"]),
         ("[tomography]\nangles = 3", ["'tomography.angles'", "unknown key"]),
@@ -83,6 +83,10 @@ def test_the_choices_of_the_tomography(tmp_path, monkeypatch):
     assert "redoxscope[tomo]" in refused(path)
     monkeypatch.setattr("redoxscope.live.profile.find_spec", lambda name: object())
     assert load_profile(path).tomography.recipe().stripes == "sorting"
+    path.write_text(GOOD + "[tomography]\nbackend = 'astra'\n")
+    assert load_profile(path).tomography.recipe().backend == "astra"
+    monkeypatch.setattr("redoxscope.live.profile.find_spec", lambda name: None)
+    assert "pip install astra-toolbox" in refused(path)
 
 
 def test_a_missing_key_is_named(tmp_path):
