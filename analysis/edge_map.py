@@ -7,7 +7,7 @@ built on this class. Memory: one scan of frames, float32.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from redoxscope.analysis.known_map import half_jump_before, population_of
 from redoxscope.analysis.map_pass import evaluate_tiles, judge
 from redoxscope.analysis.previous_scan import learn_population, tell_jump
 from redoxscope.analysis.subspace import Basis, identity, learn, learners, misfit_limit, tall_learners
+from redoxscope.analysis.threads import in_threads
 from redoxscope.analysis.xanes import Edge, Floats, functionals
 
 NONE, PROVISIONAL, FINAL = 0, 1, 2
@@ -174,27 +175,11 @@ class EdgeMap:
         strange, state = np.zeros(usable.size, dtype=bool), np.empty(usable.size, dtype=np.uint8)
         sums = np.empty((self._stack.holes.size, 2))
         fold = basis.fold if terms else basis.fold[:0]
-        evaluate_tiles(
-            self._stack.frames,
-            rows,
-            self._stack.holes,
-            usable,
-            fold.astype(np.float32, order="C"),
-            (1 / basis.noise).astype(np.float32),
-            limit,
-            find,
-            plain,
-            half,
-            half_noise,
-            drift,
-            moved,
-            sample,
-            energy,
-            sigma,
-            height,
-            strange,
-            sums,
-        )
+        stack = (self._stack.frames, rows, self._stack.holes, usable)
+        folded = (fold.astype(np.float32, order="C"), (1 / basis.noise).astype(np.float32), limit, find, plain)
+        jumps = (half, half_noise, drift, moved)
+        given: tuple[Any, ...] = (*stack, *folded, *jumps, sample, energy, sigma, height, strange, sums)
+        in_threads(len(sums), lambda first, last: evaluate_tiles(first, last, *given))
         jump_noise, plain_noise = (
             _variance_of(f.jump, of, noise) for f, of in ((find, basis), (plain, identity(rows.size)))
         )

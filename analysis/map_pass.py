@@ -33,8 +33,10 @@ def _doubt(
         sigma[p] = np.sqrt(sigma[p] * sigma[p] + more / (steep[p] * steep[p]))
 
 
-@njit(parallel=True, cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def evaluate_tiles(
+    first: int,
+    last: int,
     frames: NDArray[np.float32],
     rows: NDArray[np.intp],
     holes: NDArray[np.int64],
@@ -55,10 +57,11 @@ def evaluate_tiles(
     strange: NDArray[np.bool_],
     sums: NDArray[np.float64],
 ) -> None:
-    """Edge, sigma and jump of all pixels of a `FrameStack`, in one pass over its tiles.
+    """Edge, sigma and jump of the pixels of some tiles of a `FrameStack`, in one pass over them: see `in_threads`.
 
     Parameters
     ----------
+    first, last : the tiles
     frames, rows, holes, usable : of the stack; only these rows are looked at
     fold : (k, n) coefficients of a basis as `learn` makes it, or (0, n): the samples are evaluated by `plain`
     whiten : (n,) one over the samples' relative standard deviation
@@ -71,10 +74,10 @@ def evaluate_tiles(
     at, sigma, jump, strange : (pixel,) are filled; eV from the nominal edge, sigma in eV; whether evaluated by `plain`
     sums : (tile, 2) is filled with the sums of jump² and jump·slope
     """
-    for b in prange(holes.size):
+    for b in range(first, last):
         part = slice(b * TILE, min(at.size, (b + 1) * TILE))
         noise = sample[part] if sample.size > 1 else np.repeat(sample, part.stop - part.start)
-        first, second = _evaluate(
+        sums[b, 0], sums[b, 1] = _evaluate(
             frames,
             b * TILE,
             rows,
@@ -95,10 +98,8 @@ def evaluate_tiles(
             jump[part],
             strange[part],
         )
-        sums[b, 0], sums[b, 1] = first, second
 
 
-# A function of its own: within the parallel loop, the same lines take numba twice as long to compile.
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _evaluate(
     frames: NDArray[np.float32],

@@ -14,6 +14,8 @@ from numba import njit, prange
 from numpy.typing import NDArray
 from scipy import fft
 
+from redoxscope.analysis.threads import in_threads
+
 Floats = NDArray[np.floating]
 Frames = NDArray[np.float32]
 _BLUR = 4 * np.pi * (0.5 + 1 / 3)
@@ -49,7 +51,8 @@ def find_shifts(frames: Frames, templates: Frames, starts: Floats, *, steps: int
             begin[i] = _correlate(frames[i], templates[0, i])
     count = len(frames)
     shifts, numbers = np.empty((count, 2)), np.empty((count, 2))
-    _gauss_newton(np.ascontiguousarray(frames), np.ascontiguousarray(templates), begin, steps, shifts, numbers)
+    data = np.ascontiguousarray(frames), np.ascontiguousarray(templates), begin, steps
+    in_threads(count, lambda first, last: _gauss_newton(*data, first, last, shifts, numbers))
     return Found(shifts, numbers[:, 0] * np.sqrt(_BLUR), numbers[:, 1])
 
 
@@ -121,15 +124,22 @@ def _dot(a: Frames, b: Frames) -> float:
     return float(total)
 
 
-@njit(parallel=True, cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True)
 def _gauss_newton(
-    frames: Frames, templates: Frames, starts: Floats, steps: int, shifts: Floats, numbers: Floats
+    frames: Frames,
+    templates: Frames,
+    starts: Floats,
+    steps: int,
+    first_frame: int,
+    last_frame: int,
+    shifts: Floats,
+    numbers: Floats,
 ) -> None:
-    """Fills shifts (frame, 2), numbers (frame, 2): sigma for white noise, and quality."""
-    count, rows, cols = frames.shape
+    """Fills shifts (frame, 2), numbers (frame, 2), sigma for white noise and quality, of frames before the last one."""
+    _, rows, cols = frames.shape
     parts = templates.shape[0]
     n = parts + 3
-    for f in prange(count):
+    for f in range(first_frame, last_frame):
         shift = np.empty(2)
         shift[0], shift[1] = starts[f, 0], starts[f, 1]
         wy, wx = np.empty(4, dtype=np.float32), np.empty(4, dtype=np.float32)
@@ -151,11 +161,11 @@ def _gauss_newton(
                 break
             _spline_weights(shift[0] - oy, wy)
             _spline_weights(shift[1] - ox, wx)
-            normal[:] = 0
-            right[:] = 0
+            normal.fill(0.0)
+            right.fill(0.0)
             square = 0.0
             for y in range(y0, y1):
-                line[:] = 0
+                line.fill(0.0)
                 for k in range(4):
                     source = frames[f, y + oy - 1 + k]
                     for x in range(cols):
@@ -179,7 +189,7 @@ def _gauss_newton(
                 break
             first = _solve(normal[2:, 2:], right[2:])
             for y in range(y0 - 1, y1 + 1):
-                model[y] = np.float32(first[parts])
+                model[y].fill(np.float32(first[parts]))
                 for k in range(parts):
                     share = np.float32(first[k])
                     for x in range(x0 - 1, x1 + 1):
@@ -220,7 +230,7 @@ def _gauss_newton(
                 break
         if moved > 0.5:
             quality, sigma = 0.0, np.inf
-        shifts[f] = shift
+        shifts[f, 0], shifts[f, 1] = shift[0], shift[1]
         numbers[f, 0], numbers[f, 1] = sigma, quality
 
 
