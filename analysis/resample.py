@@ -9,6 +9,8 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from redoxscope.analysis.cubic_convolution import cubic_weights
+
 
 def resample(
     image: NDArray[np.floating], scale: float, shift: tuple[float, float]
@@ -72,16 +74,7 @@ def _taps(size: int, scale: float, shift: float) -> tuple[NDArray[np.int64], NDA
     centre = (size - 1) / 2
     position = centre + scale * (np.arange(size) - centre) + shift
     base = np.floor(position).astype(np.int64)
-    t = position - base
-    taps = np.stack(
-        [
-            ((-0.5 * t + 1.0) * t - 0.5) * t,
-            (1.5 * t - 2.5) * t * t + 1.0,
-            ((-1.5 * t + 2.0) * t + 0.5) * t,
-            (0.5 * t - 0.5) * t * t,
-        ],
-        axis=1,
-    ).astype(np.float32)
+    taps = np.stack(cubic_weights(position - base), axis=1).astype(np.float32)
     taps[(position < 0) | (position > size - 1)] = np.nan
     return base - 1, taps
 

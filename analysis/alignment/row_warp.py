@@ -8,6 +8,8 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import ArrayLike, NDArray
 
+from redoxscope.analysis.cubic_convolution import cubic_weights
+
 Floats = NDArray[np.floating]
 
 REACH = 3
@@ -47,15 +49,6 @@ def warp_rows(
     _evaluate(frames, low, height, start, np.ascontiguousarray(shifts, dtype=np.float64), scale, out)
 
 
-@njit(inline="always")
-def _weights(t: float, weight: NDArray[np.float32]) -> None:
-    """Of the four pixels around a place, `t` beyond the second."""
-    weight[0] = ((-0.5 * t + 1.0) * t - 0.5) * t
-    weight[1] = (1.5 * t - 2.5) * t * t + 1.0
-    weight[2] = ((-1.5 * t + 2.0) * t + 0.5) * t
-    weight[3] = (0.5 * t - 0.5) * t * t
-
-
 @njit(parallel=True, cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
 def _evaluate(
     given: NDArray[np.float32],
@@ -76,14 +69,12 @@ def _evaluate(
         for x in range(cols):
             at = min(max(0.5 * (cols - 1) * (1 - scale) + scale * x + shifts[f, 1], 0.0), cols - 1.0)
             ix[x] = int(np.floor(at))
-            _weights(at - ix[x], w)
-            for k in range(4):
-                wx[k, x] = w[k]
+            wx[0, x], wx[1, x], wx[2, x], wx[3, x] = cubic_weights(at - ix[x])
         for y in range(out.shape[1]):
             at = 0.5 * (height - 1) * (1 - scale) + scale * (start + y) + shifts[f, 0]
             at = min(max(at, 0.0), height - 1.0)
             base = int(np.floor(at))
-            _weights(at - base, w)
+            w[0], w[1], w[2], w[3] = cubic_weights(at - base)
             rows = np.empty(4, dtype=np.int64)
             for k in range(4):
                 rows[k] = min(max(min(max(base - 1 + k, 0), height - 1) - low, 0), held - 1)

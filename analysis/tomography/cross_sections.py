@@ -10,6 +10,7 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
+from redoxscope.analysis.cubic_convolution import cubic_weights
 from redoxscope.analysis.tomography.angles import angle_weights, checked_angles
 from redoxscope.analysis.tomography.filtering import filter_response
 from redoxscope.analysis.tomography.reconstruction import fill_missing
@@ -82,18 +83,6 @@ def slices(
     return plane_z, plane_y, plane_x
 
 
-@njit(inline="always")
-def _tap(t: float, k: int) -> float:
-    """Keys' four weights (a = -1/2) at 0 ≤ t < 1."""
-    if k == 0:
-        return ((-0.5 * t + 1.0) * t - 0.5) * t
-    if k == 1:
-        return (1.5 * t - 2.5) * t * t + 1.0
-    if k == 2:
-        return ((-1.5 * t + 2.0) * t + 0.5) * t
-    return (0.5 * t - 0.5) * t * t
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
 def _draw(lines: NDArray[np.float32], position: NDArray[np.float64], plane: NDArray[np.float32]) -> None:
     """Add lines (angle, row, sample) at the positions (angle, voxel) to the plane (row, voxel)."""
@@ -105,7 +94,7 @@ def _draw(lines: NDArray[np.float32], position: NDArray[np.float64], plane: NDAr
             base = int(np.floor(position[a, i]))
             for k in range(4):
                 source[k, i] = (base + k - 1) % length
-                weight[k, i] = _tap(position[a, i] - base, k)
+            weight[0, i], weight[1, i], weight[2, i], weight[3, i] = cubic_weights(position[a, i] - base)
         for row in range(plane.shape[0]):
             line, target = lines[a, row], plane[row]
             for i in range(n):
@@ -127,8 +116,7 @@ def _draw_plane(
         for x in range(plane.shape[1]):
             position = first + y * step_y + x * step_x
             base = int(np.floor(position))
-            t = position - base
             total = 0.0
-            for k in range(4):
-                total += _tap(t, k) * line[(base + k - 1) % length]
+            for k, weight in enumerate(cubic_weights(position - base)):
+                total += weight * line[(base + k - 1) % length]
             plane[y, x] += total
