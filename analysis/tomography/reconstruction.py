@@ -136,10 +136,8 @@ def reconstruct(
         raise ValueError(f"projections {projections.shape}: (..., angle, row, col) is needed")
     count, rows, width = projections.shape[-3:]
     theta = checked_angles(angles, count)
-    solve = solver(
-        theta, width, axis_offset, size=size, filter_name=filter_name, method=method, stripes=stripes,
-        truncated=truncated, backend=backend, accuracy=accuracy, threads=threads,
-    )  # fmt: skip
+    recipe = Recipe(filter_name, method, stripes, backend, truncated)
+    solve = solver(theta, width, axis_offset, recipe, size=size, accuracy=accuracy, threads=threads)
     n = size or width
     volumes = np.empty((*projections.shape[:-3], rows, n, n), dtype=np.float32)
     flat = volumes.reshape(-1, rows, n, n)
@@ -151,14 +149,10 @@ def reconstruct(
 def solver(
     angles: ArrayLike,
     width: int,
-    axis_offset: float = 0.0,
+    axis_offset: float,
+    recipe: Recipe,
     *,
     size: int | None = None,
-    filter_name: str = "ramp",
-    method: str = "fbp",
-    stripes: str = "none",
-    truncated: bool = False,
-    backend: str = "gridding",
     accuracy: float = 1e-4,
     threads: int = 1,
 ) -> Solver:
@@ -166,21 +160,22 @@ def solver(
 
     Parameters and errors are those of `reconstruct`.
     """
+    method = recipe.method
     if method not in METHODS:
         raise ValueError(f"no method {method!r}: one of {', '.join(METHODS)}")
-    if truncated and method != "fbp":
+    if recipe.truncated and method != "fbp":
         raise ValueError(f"{method} takes the object to be within the view: reconstruct a truncated one by fbp")
     solve: Solver
     if method == "fbp":
         plan = Plan(
-            angles, width, axis_offset, size=size, filter_name=filter_name, truncated=truncated, backend=backend,
-            accuracy=accuracy, threads=threads,
+            angles, width, axis_offset, size=size, filter_name=recipe.filter_name, truncated=recipe.truncated,
+            backend=recipe.backend, accuracy=accuracy, threads=threads,
         )  # fmt: skip
         solve = plan.reconstruct
     else:
         projector = Projector(angles, width, axis_offset, size=size, threads=threads)
         solve = partial(sirt if method == "sirt" else total_variation, projector)
-    return lambda projections: solve(remove_stripes(fill_missing(projections), stripes))
+    return lambda projections: solve(remove_stripes(fill_missing(projections), recipe.stripes))
 
 
 def fill_missing(frames: Floats) -> Floats:
@@ -246,8 +241,4 @@ def reconstruct_all(
 
 @lru_cache(maxsize=1)
 def _held(angles: bytes, width: int, axis_offset: float, recipe: Recipe, threads: int) -> Solver:
-    return solver(
-        np.frombuffer(angles, dtype=np.float64), width, axis_offset, filter_name=recipe.filter_name,
-        method=recipe.method, stripes=recipe.stripes, truncated=recipe.truncated, backend=recipe.backend,
-        threads=threads,
-    )  # fmt: skip
+    return solver(np.frombuffer(angles, dtype=np.float64), width, axis_offset, recipe, threads=threads)
