@@ -154,8 +154,7 @@ class EdgeMap:
                 wanted = predicted_functionals(self._energies, rows, self.edge, spread @ spread.T, *first) or wanted
             level = float(np.sqrt((basis.noise**2).mean()))
             noise, sample, limit = basis.noise / level, sample * np.float32(level), limit / level**2
-        plain = finder(wanted, self.edge, filed, noise, identity(rows.size), smooth=False)
-        find = finder(wanted, self.edge, filed, noise, basis, smooth=True) if terms else plain
+        find = finder(wanted, self.edge, filed, noise, basis, smooth=terms > 0)
         half, half_noise, drift = np.zeros((0, usable.size), dtype=np.float32), 0.0, wanted.doubt if half_jump else 0.0
         moved = 0.0
         if early is not None and half_jump:
@@ -168,9 +167,9 @@ class EdgeMap:
                 share, slope, drift, moved = told.share, told.slope, told.drift, told.trend
                 find = finder(told.wanted, self.edge, filed, noise, basis, smooth=True)
                 # Of a pixel that the basis does not describe, its own jump before says more.
-                scaled = replace(wanted, above=share * wanted.above)
-                plain = finder(scaled, self.edge, filed, noise, identity(rows.size), smooth=False)
+                wanted = replace(wanted, above=share * wanted.above)
             half, half_noise = half_jump_before(early, origin, share, slope), 0.25 * share**2 * early.jump_noise
+        plain = finder(wanted, self.edge, filed, noise, identity(rows.size), smooth=False) if terms else find
         energy, sigma, height = (np.empty(usable.size, dtype=np.float32) for _ in range(3))
         strange, state = np.zeros(usable.size, dtype=bool), np.empty(usable.size, dtype=np.uint8)
         sums = np.empty((self._stack.holes.size, 2))
