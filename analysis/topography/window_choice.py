@@ -101,7 +101,7 @@ def window_for_histograms(
 
     Parameters
     ----------
-    noise, scale : as for `choose_windows`
+    noise, scale : as for `choose_curvature`
     area : (n,) around each point
     counted : (n,) which points to look at
     """

@@ -52,7 +52,7 @@ def windows_of_least_risk(
     depth : (m,) distance to the nearest missing voxel
     at : (n, 3) the places, not negative
     """
-    shape = tuple(int(n / _CELL) + 3 for n in at.max(axis=0, initial=0))
+    shape = _cells(at)
     number = np.full(shape, -1, dtype=np.int32)
     places = _number(points, number)
     total = _moments(points, found.mean, found.slope, scale, depth, WINDOWS, number, len(places))
@@ -69,16 +69,27 @@ def evened(points: Floats, values: Floats, at: Floats) -> Doubles:
     points : (m, 3) in voxels, not negative
     at : (n, 3) likewise
     """
-    shape = tuple(int(n / _CELL) + 3 for n in at.max(axis=0, initial=0))
+    shape = _cells(at)
     count, total = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
     _scatter(points, values, count, total)
     return np.asarray(_between(count, total, at), dtype=np.float64)
 
 
+def _cells(at: Floats) -> tuple[int, ...]:
+    """How many there are in each direction, with one more on either side."""
+    return tuple(int(n / _CELL) + 3 for n in at.max(axis=0, initial=0))
+
+
+@njit(inline="always")
+def _cell(points: Floats, p: int) -> tuple[int, int, int]:
+    """That of a point."""
+    return int(points[p, 0] / _CELL) + 1, int(points[p, 1] / _CELL) + 1, int(points[p, 2] / _CELL) + 1
+
+
 @njit(cache=True, nogil=True)
 def _scatter(points: Floats, values: Floats, count: Image, total: Image) -> None:
     for p in range(len(points)):
-        z, y, x = int(points[p, 0] / _CELL) + 1, int(points[p, 1] / _CELL) + 1, int(points[p, 2] / _CELL) + 1
+        z, y, x = _cell(points, p)
         count[z, y, x] += 1
         total[z, y, x] += values[p]
 
@@ -89,7 +100,7 @@ def _number(points: Floats, number: Numbers) -> Numbers:
     places = np.empty((len(points), 3), dtype=np.int32)
     n = 0
     for p in range(len(points)):
-        z, y, x = int(points[p, 0] / _CELL) + 1, int(points[p, 1] / _CELL) + 1, int(points[p, 2] / _CELL) + 1
+        z, y, x = _cell(points, p)
         if number[z, y, x] < 0:
             number[z, y, x] = n
             places[n] = z, y, x
@@ -113,7 +124,7 @@ def _moments(
             known &= np.isfinite(part[w]) and slope[w, p] > 0
         if not known:
             continue
-        z, y, x = int(points[p, 0] / _CELL) + 1, int(points[p, 1] / _CELL) + 1, int(points[p, 2] / _CELL) + 1
+        z, y, x = _cell(points, p)
         sums = out[number[z, y, x]]
         sums[0] += 1
         sums[1] += weight * weight
