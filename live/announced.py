@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 from redoxscope.live.edge_maps import edges_left_out
 from redoxscope.live.errors import UserError
-from redoxscope.live.profile import Documents, Profile
+from redoxscope.live.profile import Profile
+from redoxscope.live.profile_tables import Documents
 
 _UNIT = {"eV": 1.0, "keV": 1000.0}
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from redoxscope.analysis.absorbance import absorbance, absorbance_variance, air_level, transmission
 from redoxscope.live.frames import Frame, FrameError, Pixels
-from redoxscope.live.profile import Camera
+from redoxscope.live.profile_tables import Camera
 
 SAME_ENERGY = 0.25
 """Frames closer than this in energy, eV, belong together."""

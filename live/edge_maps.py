@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redoxscope.analysis.edge_map import EdgeMap, Map
-from redoxscope.live.profile import EdgeTable, Profile
+from redoxscope.live.profile import Profile
+from redoxscope.live.profile_tables import EdgeTable
 from redoxscope.live.reference_spectra import references
 
 _MARGIN = 0.5

@@ -7,7 +7,8 @@ import numpy as np
 
 from redoxscope.analysis.expected import Spectrum, line
 from redoxscope.live.errors import UserError
-from redoxscope.live.profile import EdgeTable, Profile
+from redoxscope.live.profile import Profile
+from redoxscope.live.profile_tables import EdgeTable
 
 _SLACK = 1.0
 """eV that a reference may lack at either end of the windows."""

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from redoxscope.live.atomic import need_room
 from redoxscope.live.nexus import CURVES, LIBVER, MAPS, Quantity, describe, new_file, open_read, put, put_text, set_data
-from redoxscope.live.profile import group_name
+from redoxscope.live.profile_tables import group_name
 
 if TYPE_CHECKING:
     from redoxscope.analysis.volume.evaluate import EdgeVolume

@@ -3,7 +3,7 @@ import pytest
 
 from redoxscope.live.calibration import Calibration
 from redoxscope.live.frames import Frame, FrameError
-from redoxscope.live.profile import Camera
+from redoxscope.live.profile_tables import Camera
 
 SHAPE = (8, 9)
 

@@ -9,7 +9,8 @@ import pytest
 
 from redoxscope.live.documents import RunReader
 from redoxscope.live.frames import FrameError, FrameFiles
-from redoxscope.live.profile import Documents, Profile
+from redoxscope.live.profile import Profile
+from redoxscope.live.profile_tables import Documents
 
 from .experiments import Experiment, maps, same, watch
 

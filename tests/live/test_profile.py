@@ -79,13 +79,13 @@ def test_the_choices_of_the_tomography(tmp_path, monkeypatch):
     path.write_text(GOOD)
     assert load_profile(path).tomography.recipe() == Recipe()
     path.write_text(GOOD + "[tomography]\nstripes = 'sorting'\n")
-    monkeypatch.setattr("redoxscope.live.profile.find_spec", lambda name: None)
+    monkeypatch.setattr("redoxscope.live.profile_tables.find_spec", lambda name: None)
     assert "redoxscope[tomo]" in refused(path)
-    monkeypatch.setattr("redoxscope.live.profile.find_spec", lambda name: object())
+    monkeypatch.setattr("redoxscope.live.profile_tables.find_spec", lambda name: object())
     assert load_profile(path).tomography.recipe().stripes == "sorting"
     path.write_text(GOOD + "[tomography]\nbackend = 'astra'\n")
     assert load_profile(path).tomography.recipe().backend == "astra"
-    monkeypatch.setattr("redoxscope.live.profile.find_spec", lambda name: None)
+    monkeypatch.setattr("redoxscope.live.profile_tables.find_spec", lambda name: None)
     assert "pip install astra-toolbox" in refused(path)
 
 
