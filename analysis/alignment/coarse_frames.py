@@ -1,5 +1,7 @@
 """Projections made small, whole and smooth, to be compared with each other."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
@@ -12,6 +14,16 @@ _LARGEST = 192
 """Frames are binned down to at most about this many pixels for the comparison; more add time, not accuracy."""
 _KNOWN = 0.5
 """Share of a frame's pixels that must be finite for it to take part."""
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """A tomogram as it is compared with others: a hundredth of its size, of 2048² px."""
+
+    frames: Frames
+    """(angle, row, col) absorbance without gaps."""
+    known: NDArray[np.bool_]
+    """(angle,) whether at least half of the pixels were finite."""
 
 
 def bin_factor(shape: tuple[int, ...]) -> int:

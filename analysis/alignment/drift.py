@@ -15,16 +15,16 @@ An object that reaches beyond the view has neither centre of mass nor outline. I
 where the sample moved; jitter is then not corrected.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from redoxscope.analysis.alignment.coarse_frames import bin_factor, coarse_frames
+from redoxscope.analysis.alignment.coarse_frames import Coarse, bin_factor, coarse_frames
 from redoxscope.analysis.alignment.frame_shifts import Found, Frames, better, find_shifts, shifted
-from redoxscope.analysis.alignment.gauge import Alignment, fixed_gauge, turning
+from redoxscope.analysis.alignment.gauge import Alignment, fixed_gauge, gauge_of, turning
 from redoxscope.analysis.alignment.mass_centre import mass_centres, row_shifts, silhouettes, sinusoid
 from redoxscope.analysis.alignment.reprojection import align_angles, consistent
 from redoxscope.analysis.alignment.rotation_axis import rotation_axis
@@ -47,15 +47,17 @@ class Placed:
     """Where the frames of one energy stand, as far as the energies so far tell."""
 
     shifts: NDArray[np.float64]
-    """(angle, 2) px (dy, dx) from the frame's centre, up to a translation of the object common to all energies."""
+    """(angle, 2) px (dy, dx) as of `Alignment`, but for what the energies to come will tell."""
     quality: NDArray[np.float64]
     """(angle,) 0 to 1, correlation with the mixture of the energies before; 0 where the shift is interpolated."""
     drift: tuple[float, float]
     """(dy, dx) px relative to the first energy, NaN without data."""
+    coarse: Coarse
+    """What `finish` takes."""
 
 
 class DriftTracker:
-    """Places the tomograms of a scan as they arrive, energy by energy; `finish` goes over all of them once more.
+    """Places the tomograms of a scan as they arrive, energy by energy; `finish` compares all of them once more.
 
     Memory: a few sets of coarse frames (at most 192 pixels wide), however many energies.
 
@@ -68,6 +70,8 @@ class DriftTracker:
     def __init__(self, angles: ArrayLike, *, components: int = 3) -> None:
         self.angles = np.asarray(angles, dtype=np.float64)
         self.components = components
+        self.axis_offset = 0.0
+        """px, as of `Alignment`, as far as the first energy tells."""
         self._design = turning(self.angles)
         self._order = np.argsort(self.angles, kind="stable")
         self._shape: tuple[int, ...] | None = None
@@ -78,6 +82,8 @@ class DriftTracker:
         self._count = np.zeros(self.angles.size, dtype=np.int64)
         """(angle,) frames in the mixture."""
         self._by_mass = False
+        self._gauge: Floats | None = None
+        """(angle, 2) coarse px, the part of the first energy's positions that is the object's place and the axis'."""
         self._placed: list[Floats | None] = []
         """Positions of each energy's frames, coarse px."""
         self._scales: list[float] = []
@@ -95,11 +101,12 @@ class DriftTracker:
         ValueError
             If the shape does not fit the angles or the energies before.
         """
-        frames, known = self._coarse(tomogram, scale)
+        coarse = self._coarse(tomogram, scale)
+        frames, known = coarse.frames, coarse.known
         self._scales.append(scale)
         if not known.any():
             self._placed.append(None)
-            return Placed(np.full((known.size, 2), np.nan), np.zeros(known.size), (np.nan, np.nan))
+            return Placed(np.full((known.size, 2), np.nan), np.zeros(known.size), (np.nan, np.nan), coarse)
         centres = self._centres(frames, known)
         position: Floats
         quality: Floats
@@ -123,23 +130,24 @@ class DriftTracker:
         self._count += quality > 0
         before = next((p for p in self._placed if p is not None), position)
         self._placed.append(position)
+        if self._gauge is None:
+            self._gauge, axis = gauge_of(position, self._design)
+            self.axis_offset = axis * self._factor
         moved = np.median(position - before, axis=0) * self._factor * scale
-        shifts, likeness = (np.asarray(a, dtype=np.float64) for a in (position * self._factor * scale, quality))
-        return Placed(shifts, likeness, (float(moved[0]), float(moved[1])))
+        shifts = np.asarray((position - self._gauge) * self._factor * scale, dtype=np.float64)
+        return Placed(shifts, np.asarray(quality, dtype=np.float64), (float(moved[0]), float(moved[1])), coarse)
 
-    def finish(self, tomograms: Sequence[Floats] | Floats) -> Alignment:
-        """Joint refinement of all tomograms that were placed, in the order in which they were.
+    def finish(self, placed: Iterable[Coarse]) -> Alignment:
+        """Joint refinement of all tomograms that were placed, as `place` gave them back, in the same order.
 
         Raises
         ------
         ValueError
             If these are not as many as were placed, or no energy had data.
         """
-        if len(tomograms) != len(self._placed):
-            raise ValueError(f"{len(tomograms)} tomograms, but {len(self._placed)} were placed: give all of them again")
         if self._images is None:
             raise ValueError("no energy has any finite projection: there is nothing to align")
-        positions = np.full((len(tomograms), self.angles.size, 2), np.nan)
+        positions = np.full((len(self._placed), self.angles.size, 2), np.nan)
         quality = np.zeros(positions.shape[:2])
         views, moved, axis_quality = self._images, np.zeros((self.angles.size, 2)), 0.0
         if self._by_mass:
@@ -150,13 +158,12 @@ class DriftTracker:
             views = np.stack([consistent(v, self.angles, -self._offset, positive=k == 0) for k, v in parts])
         elif self.angles.size > 2:
             axis_quality = rotation_axis(views[0], self.angles)[1]
-        for i, (tomogram, placed) in enumerate(zip(tomograms, self._placed, strict=True)):
-            if placed is None:
+        for i, (coarse, at) in enumerate(zip(placed, self._placed, strict=True)):
+            if at is None:
                 continue
-            known_position = placed + moved
-            frames, known = self._coarse(tomogram, self._scales[i])
-            found = find_shifts(frames, views, known_position, steps=6)
-            valid = known & (found.quality > _LIKENESS) & np.isfinite(found.sigma)
+            known_position = at + moved
+            found = find_shifts(coarse.frames, views, known_position, steps=6)
+            valid = coarse.known & (found.quality > _LIKENESS) & np.isfinite(found.sigma)
             positions[i] = self._settled(found, known_position, valid) if valid.any() else known_position
             quality[i] = np.where(valid, found.quality, 0.0)
         scales = np.asarray(self._scales, dtype=np.float64)
@@ -172,14 +179,14 @@ class DriftTracker:
         width = (self._shape or (1, 1))[-1]
         return 0.5 * (width // self._factor - width / self._factor)
 
-    def _coarse(self, tomogram: Floats, scale: float) -> tuple[Frames, Flags]:
+    def _coarse(self, tomogram: Floats, scale: float) -> Coarse:
         if tomogram.ndim != 3 or len(tomogram) != self.angles.size:
             raise ValueError(f"tomogram {tomogram.shape} for {self.angles.size} angles: (angle, row, col) is needed")
         if self._shape is not None and tomogram.shape != self._shape:
             raise ValueError(f"tomogram {tomogram.shape} among others of {self._shape}: they must be of one shape")
         self._shape = tomogram.shape
         frames, known = coarse_frames(tomogram, self._factor)
-        return (frames if scale == 1.0 else warp(frames, (0.0, 0.0), scale)), known
+        return Coarse(frames if scale == 1.0 else warp(frames, (0.0, 0.0), scale), known)
 
     def _centres(self, frames: Frames, known: Flags) -> Floats:
         """(angle, 2) positions by the centres of mass, free of the object's translation; NaN where not to be had."""

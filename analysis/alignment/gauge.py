@@ -40,6 +40,15 @@ def turning(angles: ArrayLike) -> NDArray[np.float64]:
     return np.stack([np.ones_like(theta), np.cos(theta), np.sin(theta)], axis=1)
 
 
+def gauge_of(first: Floats, design: Floats) -> tuple[NDArray[np.float64], float]:
+    """What of the first energy's positions (angle, 2) is the object's place (angle, 2), and the axis offset in it.
+
+    `design` is (angle, 3), as `turning` makes it.
+    """
+    fitted = np.linalg.lstsq(design, first[:, 1], rcond=None)[0]
+    return np.stack([np.full(len(first), first[:, 0].mean()), design @ fitted], axis=1), float(fitted[0])
+
+
 def fixed_gauge(
     positions: Floats, quality: Floats, angles: ArrayLike, scales: Floats, axis_quality: float
 ) -> Alignment:
@@ -56,13 +65,11 @@ def fixed_gauge(
     """
     design = turning(angles)
     used = np.isfinite(positions).all(axis=(1, 2))
-    first = positions[int(np.flatnonzero(used)[0])]
-    fitted = np.linalg.lstsq(design, first[:, 1], rcond=None)[0]
-    translation = np.stack([np.full(len(first), first[:, 0].mean()), design @ fitted], axis=1)
+    translation, axis_offset = gauge_of(positions[int(np.flatnonzero(used)[0])], design)
     shifts = (positions - translation) * np.asarray(scales)[:, None, None]
     drift, jitter = np.full((len(shifts), 2), np.nan), np.full((len(shifts), 2), np.nan)
     for i in np.flatnonzero(used):
         own = np.linalg.lstsq(design, shifts[i, :, 1], rcond=None)[0]
         drift[i] = shifts[i, :, 0].mean(), own[0]
         jitter[i] = shifts[i, :, 0].std(), (shifts[i, :, 1] - design @ own).std()
-    return Alignment(shifts, np.asarray(quality, dtype=np.float64), drift, jitter, float(fitted[0]), axis_quality)
+    return Alignment(shifts, np.asarray(quality, dtype=np.float64), drift, jitter, axis_offset, axis_quality)

@@ -39,8 +39,9 @@ def align_projections(
     if factors.shape != (n,):
         raise ValueError(f"scales {factors.shape} for {n} energies: one magnification per energy is needed")
     tracker = DriftTracker(angles, components=components)
+    placed = []
     for number, (tomogram, factor) in enumerate(zip(projections, factors, strict=True)):
-        tracker.place(np.asarray(tomogram), float(factor))
+        placed.append(tracker.place(np.asarray(tomogram), float(factor)).coarse)
         if progress is not None:
             progress(number / n)
-    return tracker.finish(projections)
+    return tracker.finish(placed)

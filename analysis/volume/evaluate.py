@@ -152,16 +152,23 @@ def edge_volume(
 
 
 def evaluate_rows(
-    projections: Tomograms, plan: VolumePlan, rows: slice, *, number: int = 0, threads: int = 1
+    projections: Tomograms,
+    plan: VolumePlan,
+    rows: slice,
+    *,
+    number: int = 0,
+    knots: Tomograms | None = None,
+    threads: int = 1,
 ) -> list[EdgeSlab]:
     """Some rows of the volume of edge `number`: one slab, or several one after the other.
 
-    Where the folded spectra do not describe what is there, each energy is reconstructed instead.
+    `knots` are those of this edge, if the plan was made with some. Where the folded spectra do not describe what is
+    there, each energy is reconstructed instead.
     """
     edge = plan.edges[number]
     visible = visible_voxels(plan, edge, projections[0].shape, rows)
     estimator = VoxelEstimator(plan.energies[edge.used], edge.edge, edge.basis, edge.covariance)
-    coefficients, strange = folded_rows(projections, plan, edge, rows)
+    coefficients, strange = folded_rows(projections, plan, edge, rows, knots)
     if not strange:
         slices = slices_of(coefficients, plan, threads)
         return [EdgeSlab(*estimator.evaluate(slices, edge.threshold, visible), False)]

@@ -23,6 +23,8 @@ _BIN = 4
 """px; noise averages out over such squares, a phase that fills a few voxels does not."""
 _SIGNAL = 2.0
 """A component is above the noise if its variance is this many times the median one."""
+_LOOKED_AT = 6 * _BIN**2
+"""Pixels for each energy, in which a spectrum that the basis does not describe is told from noise."""
 _CHUNK_BYTES = 64e6
 _MOST_ANGLES, _LEAST_ANGLES, _PIXELS = 32, 8, 2**17
 """Angles that the spectra are learnt from, and pixels to have together; more add time, not accuracy."""
@@ -73,33 +75,44 @@ def seen_rows(shifts: Floats, scales: Floats, height: int) -> NDArray[np.bool_]:
     return np.asarray((low > -0.5) & (high < height - 0.5))
 
 
-def learn_basis(
+def spectral_products(
     projections: Tomograms, shifts: Floats, scales: Floats, taken: NDArray[np.bool_] | None = None
-) -> Floats:
-    """(K, energy) orthonormal spectra that span the aligned projections down to their noise.
+) -> NDArray[np.float64]:
+    """(energy, energy) sums of products of aligned projections, over `some_angles`, binned 4 × 4.
 
-    They are the principal components over some of the angles, binned 4 × 4 so that rare phases stand above the noise;
-    K counts those whose variance is more than twice the median one, within 6 to 10. Angles that were not `taken`
-    (energy, angle) at all energies are avoided, as far as there are others.
+    Binned so, rare phases stand above the noise.
     """
     height = projections[0].shape[1]
-    chosen = _some_angles(projections[0].shape, taken)
-    energies = len(projections)
-    product = np.zeros((energies, energies))
+    chosen = some_angles(projections[0].shape, taken)
+    products = np.zeros((len(projections),) * 2)
     for _, frames in aligned_rows(projections, slice(0, height), shifts, scales, angles=chosen):
-        product += covariance(_binned(frames))
-    variance, vectors = np.linalg.eigh(product)
+        products += covariance(_binned(frames))
+    return products
+
+
+def basis_of(products: Floats) -> NDArray[np.float64]:
+    """(K, energy) orthonormal spectra that span those with these `spectral_products`, down to their noise.
+
+    K counts the principal components whose variance is more than twice the median one, within 6 to 10.
+    """
+    energies = len(products)
+    variance, vectors = np.linalg.eigh(products)
     above = int(np.count_nonzero(variance > _SIGNAL * np.median(variance)))
     count = int(np.clip(above, min(LEAST_COMPONENTS, energies), min(MOST_COMPONENTS, energies)))
     return np.asarray(vectors[:, ::-1].T[:count])
 
 
-def _some_angles(shape: tuple[int, ...], taken: NDArray[np.bool_] | None) -> NDArray[np.intp]:
-    """Numbers of some projections of (angle, row, col), spread over all, that stand for the rest."""
+def some_angles(
+    shape: tuple[int, ...], taken: NDArray[np.bool_] | None, pixels: float = _PIXELS, most: int = _MOST_ANGLES
+) -> NDArray[np.intp]:
+    """Numbers of some projections of (angle, row, col), spread over all, that hold so many pixels; 8 to `most`.
+
+    Angles that were not `taken` (energy, angle) at all energies are avoided, as far as there are others.
+    """
     whole = np.arange(shape[0]) if taken is None else np.flatnonzero(taken.all(axis=0))
     if whole.size < _LEAST_ANGLES:
         whole = np.arange(shape[0])
-    count = int(np.clip(_PIXELS // (shape[1] * shape[2]), _LEAST_ANGLES, _MOST_ANGLES))
+    count = int(np.clip(-(-pixels // (shape[1] * shape[2])), _LEAST_ANGLES, most))
     return whole[np.unique(np.linspace(0, whole.size - 1, count).astype(np.intp))]
 
 
@@ -140,6 +153,11 @@ def strangeness(frames: NDArray[np.float32], basis: Floats) -> Floats:
     flat = _binned(frames).reshape(len(frames), -1)
     narrow = basis.astype(np.float32)
     return covariance(flat - narrow.T @ (narrow @ flat))
+
+
+def telling_angles(shape: tuple[int, ...], taken: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Numbers of the projections, of (angle, row, col), from which `is_strange` can judge; `taken` (energy, angle)."""
+    return some_angles(shape, taken, _LOOKED_AT * len(taken), shape[0])
 
 
 def is_strange(residual: Floats, components: int, limit: float = 4.0) -> bool:

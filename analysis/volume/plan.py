@@ -15,13 +15,16 @@ from redoxscope.analysis.volume.folding import (
     MOST_COMPONENTS,
     Tomograms,
     aligned_rows,
+    basis_of,
     fold,
     fold_weights,
     is_strange,
-    learn_basis,
     seen_rows,
+    spectral_products,
     strangeness,
+    telling_angles,
 )
+from redoxscope.analysis.volume.knots import Early, Unmixing, unmixing
 from redoxscope.analysis.volume.voxels import VoxelEstimator, survey
 from redoxscope.analysis.xanes import Edge
 
@@ -45,6 +48,8 @@ class EdgePlan:
     """A voxel is of the particle if its jump is larger."""
     covariance: NDArray[np.float64] | None = None
     """(K, K) noise of a voxel's coefficients"""
+    unmixing: Unmixing | None = None
+    """How coefficients are got from what was folded while the scan went on; None if nothing was."""
 
     @property
     def folds(self) -> bool:
@@ -82,12 +87,14 @@ def plan_volume(
     subspace: bool = True,
     progress: Progress | None = None,
     alignment: Alignment | None = None,
+    early: Early | None = None,
 ) -> VolumePlan:
     """Find what concerns all projections; parameters and errors as of `edge_volume`, for several edges, main one first.
 
     An edge after the first whose windows are not covered is left out. An alignment that was found while the scan went
-    on is taken as it is. An object that reaches beyond the view is reconstructed as a truncated one, by filtered
-    backprojection; that is among the findings, as is what `findings_of` has to say.
+    on is taken as it is, and what was folded meanwhile (`early`) is used as far as it goes. An object that reaches
+    beyond the view is reconstructed as a truncated one, by filtered backprojection; that is among the findings, as is
+    what `findings_of` has to say.
     """
     tell = progress or (lambda stage, fraction: None)
     every = np.asarray(energies, dtype=np.float64)
@@ -114,7 +121,7 @@ def plan_volume(
     for edge in chosen:
         # What another edge does to a spectrum is none of this one's business.
         near = (every[used] > edge.pre[0] - 1) & (every[used] < edge.post[1] + 1) | (len(chosen) == 1)
-        found.append(_plan_edge(projections, plan, edge, used[near], subspace))
+        found.append(_plan_edge(projections, plan, edge, used[near], subspace, early))
     tell("survey", 1.0)
     return replace(plan, edges=tuple(found))
 
@@ -132,20 +139,24 @@ def _covered(edges: Sequence[Edge], energies: Floats) -> list[Edge]:
 
 
 def _plan_edge(
-    projections: Tomograms, plan: VolumePlan, edge: Edge, used: NDArray[np.intp], subspace: bool
+    projections: Tomograms, plan: VolumePlan, edge: Edge, used: NDArray[np.intp], subspace: bool, early: Early | None
 ) -> EdgePlan:
     given = [projections[i] for i in used]
-    basis: NDArray[np.float64] = np.eye(used.size)
+    found = EdgePlan(edge, used, np.eye(used.size))
+    knots: Tomograms | None = None
     if subspace and used.size > MOST_COMPONENTS:
-        taken = plan.alignment.quality[used] > 0
-        basis = learn_basis(given, plan.alignment.shifts[used], plan.scales[used], taken).astype(np.float64)
-    found = EdgePlan(edge, used, basis)
+        shifts, taken = plan.alignment.shifts[used], plan.alignment.quality[used] > 0
+        products = spectral_products(given, shifts, plan.scales[used], taken)
+        found = replace(found, basis=basis_of(products))
+        if early is not None and edge.name in early.knots:
+            knots, weights = early.knots[edge.name], early.weights[edge.name][:, used]
+            found = replace(found, unmixing=unmixing(found.basis, products, weights, early.shifts[used], shifts, taken))
     rows = given[0].shape[1]
     # Each energy of many rows would fill the memory; their noise does not differ.
     blocks = _blocks(rows, _SCOUT_ROWS if found.folds else 1)
-    folded = np.concatenate([folded_rows(projections, plan, found, b)[0] for b in blocks], axis=2)
+    folded = np.concatenate([folded_rows(projections, plan, found, b, knots)[0] for b in blocks], axis=2)
     visible = np.concatenate([visible_voxels(plan, found, given[0].shape, b) for b in blocks])
-    estimator = VoxelEstimator(plan.energies[used], edge, basis)
+    estimator = VoxelEstimator(plan.energies[used], edge, found.basis)
     threshold, covariance = survey(noisy_slices_of(folded, plan, 1), estimator, visible)
     return replace(found, threshold=threshold, covariance=covariance)
 
@@ -159,18 +170,47 @@ def _blocks(rows: int, size: int) -> list[slice]:
 
 
 def folded_rows(
-    projections: Tomograms, plan: VolumePlan, edge: EdgePlan, rows: slice
+    projections: Tomograms, plan: VolumePlan, edge: EdgePlan, rows: slice, knots: Tomograms | None = None
 ) -> tuple[NDArray[np.float32], bool]:
-    """Coefficients (K, angle, row, col), and whether there are spectra that they do not describe."""
+    """Coefficients (K, angle, row, col), and whether there are spectra that they do not describe.
+
+    With `knots`, what was folded as it came, all energies are read of some angles only: of those that show whether
+    there are strange spectra, and of those where the knots lack a projection. Where drift took rows out of the view at
+    some energies, knots hold what is not there: then there, too, all are read.
+    """
+    count, height, width = projections[0].shape
+    every = np.arange(count)
+    known = edge.unmixing
+    seen = seen_rows(plan.alignment.shifts[edge.used], plan.scales[edge.used], height)[rows]
+    if knots is None or known is None or not seen.all():
+        return _folded_energies(projections, plan, edge, rows, every)
+    slab = (count, rows.stop - rows.start, width)
+    asked = telling_angles(slab, plan.alignment.quality[edge.used] > 0)
+    pick = np.union1d(asked, np.flatnonzero(~known.sound))
+    if pick.size > count // 2:
+        return _folded_energies(projections, plan, edge, rows, every)
+    out = np.empty((len(edge.basis), *slab), dtype=np.float32)
+    weights = np.broadcast_to(known.mixing.astype(np.float32), (len(seen), *known.mixing.shape))
+    still = np.broadcast_to(known.shifts, (len(knots), count, 2))
+    for part, frames in aligned_rows(knots, rows, still, np.ones(len(knots))):
+        out[:, part] = fold(frames, weights)
+    out[:, pick], strange = _folded_energies(projections, plan, edge, rows, pick)
+    return out, strange
+
+
+def _folded_energies(
+    projections: Tomograms, plan: VolumePlan, edge: EdgePlan, rows: slice, angles: NDArray[np.intp]
+) -> tuple[NDArray[np.float32], bool]:
+    """The same from all energies, at some angles (numbers)."""
     given = [projections[i] for i in edge.used]
     shifts, scales = plan.alignment.shifts[edge.used], plan.scales[edge.used]
-    angles, height, width = given[0].shape
+    _, height, width = given[0].shape
     seen = seen_rows(shifts, scales, height)[rows]
-    taken = plan.alignment.quality[edge.used] > 0
+    taken = plan.alignment.quality[edge.used][:, angles] > 0
     weights = fold_weights(edge.basis, seen)
-    out = np.empty((len(edge.basis), angles, rows.stop - rows.start, width), dtype=np.float32)
+    out = np.empty((len(edge.basis), angles.size, rows.stop - rows.start, width), dtype=np.float32)
     residual = np.zeros((edge.used.size, edge.used.size))
-    for part, frames in aligned_rows(given, rows, shifts, scales):
+    for part, frames in aligned_rows(given, rows, shifts, scales, angles=angles):
         out[:, part] = fold(frames, weights)
         whole = taken[:, part].all(axis=0)
         for angle in np.flatnonzero(~whole) if edge.folds else ():

@@ -80,8 +80,8 @@ class Gatherer:
                     self._nowhere += 1
 
     def ready(self) -> list[float]:
-        """Energies (eV) that are complete, as far as can be known, and not on file."""
-        return [e for e in sorted(self._samples) if e not in self.files.made and self._is_complete(e)]
+        """Energies (eV) that are complete, as far as can be known, and not on file, as they came."""
+        return [e for e in self._samples if e not in self.files.made and self._is_complete(e)]
 
     def gather(self, energy: float) -> bool:
         """Normalise the projections of an energy and file them; False if none can be used."""
@@ -142,7 +142,7 @@ class Gatherer:
             self.files.start_over(grid)
         for calibration in self._calibrations.values():
             calibration.renew()
-        for number, energy in enumerate(sorted(self._samples)):
+        for number, energy in enumerate(self._samples):
             made = self.files.made.get(energy)
             outdated = made is None or made != self._made_of(energy, made.bad, False)
             if outdated and not self.gather(energy):

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from redoxscope.live.profile import Profile
+from redoxscope.live.volume.arrivals import Arrivals
 from redoxscope.live.volume.gather import Gatherer
+from redoxscope.live.volume.knot_files import KnotFiles
 from redoxscope.live.volume.process import VolumeJob
-from redoxscope.live.volume.slabs import PLAN, TOMOGRAMS, make_slabs, slab_path, workers
+from redoxscope.live.volume.slabs import KNOTS, PLAN, TOMOGRAMS, make_slabs, slab_path, workers
 from redoxscope.live.volume.slices import LiveSlices, final_slices
 from redoxscope.live.volume.tomograms import TomogramFiles
 
@@ -67,15 +68,18 @@ def run(parent: _Parent) -> None:
     scratch = folder / ".volume"
     files = TomogramFiles(scratch / TOMOGRAMS)
     gatherer = Gatherer(profile, files, _Once().warn)
-    slices = LiveSlices(profile, gatherer, folder)
-    journals = _follow(parent, gatherer, slices)
+    arrivals = Arrivals(profile, files, KnotFiles(scratch / KNOTS), scratch)
+    journals = _follow(parent, gatherer, arrivals, LiveSlices(profile, gatherer, folder), (scratch / PLAN).exists())
     gatherer.settle(lambda fraction: say(stage="read", fraction=fraction))
-    _finish(job, profile, gatherer, slices, journals, scratch)
+    _finish(job, profile, gatherer, arrivals, journals, scratch)
     shutil.rmtree(scratch)
 
 
-def _follow(parent: _Parent, gatherer: Gatherer, slices: LiveSlices) -> list[Path]:
-    """Normalise what comes and show slices of it, until the scan is complete; returns its journals."""
+def _follow(parent: _Parent, gatherer: Gatherer, arrivals: Arrivals, slices: LiveSlices, planned: bool) -> list[Path]:
+    """Normalise, place and fold what comes and show slices of it, until the scan is complete; returns its journals.
+
+    If the volume was planned already, a process that was killed had come so far: its knots stay as they are.
+    """
     journals: list[Path] = []
     waiting: list[float] = []
     while True:
@@ -86,14 +90,16 @@ def _follow(parent: _Parent, gatherer: Gatherer, slices: LiveSlices) -> list[Pat
         gatherer.read()
         if said.get("complete"):
             return journals
-        waiting = gatherer.ready()
+        waiting = [] if planned else arrivals.waiting() + gatherer.ready()
         for energy in waiting[:1]:
-            if gatherer.gather(energy) and slices.add(energy):
-                say(stage="slices", energies=slices.count)
+            if energy in gatherer.files.made or gatherer.gather(energy):
+                still = arrivals.add(energy)
+                if still is not None and slices.add(energy, still, arrivals.axis_offset):
+                    say(stage="slices", energies=slices.count)
 
 
 def _finish(
-    job: VolumeJob, profile: Profile, gatherer: Gatherer, slices: LiveSlices, journals: list[Path], scratch: Path
+    job: VolumeJob, profile: Profile, gatherer: Gatherer, arrivals: Arrivals, journals: list[Path], scratch: Path
 ) -> None:
     from redoxscope.analysis.topography.report import topography
     from redoxscope.analysis.volume.evaluate import slab_rows
@@ -109,8 +115,8 @@ def _finish(
     uids = [path.stem for path in journals]
     with workers(job.scheduler) as executor:
         if _is_new(scratch, files, job):
-            known = slices.alignment()
-            alignment, scales = known or (None, _scales(profile, energies))
+            arrivals.catch_up(lambda fraction: say(stage="align", fraction=fraction))
+            alignment, scales = arrivals.alignment()
             plan = plan_volume(
                 files.all(),
                 energies,
@@ -121,6 +127,7 @@ def _finish(
                 subspace=profile.edge.subspace,
                 progress=lambda stage, fraction: say(stage=stage, fraction=fraction),
                 alignment=alignment,
+                early=arrivals.early(),
             )
             save_plan(scratch / PLAN, replace(plan, findings=(*gatherer.missing(), *plan.findings)))
         plan = load_plan(scratch / PLAN)
@@ -146,10 +153,6 @@ def _finish(
         axis_quality=plan.alignment.axis_quality,
         **gatherer.counts(),
     )
-
-
-def _scales(profile: Profile, energies: NDArray[np.float64]) -> list[float]:
-    return [profile.magnification(float(e), float(energies[0]), tomogram=True) for e in energies]
 
 
 def _is_new(scratch: Path, files: TomogramFiles, job: VolumeJob) -> bool:

@@ -9,12 +9,14 @@ import numpy as np
 
 from redoxscope.analysis.alignment.gauge import Alignment
 from redoxscope.analysis.tomography.recipe import Recipe
+from redoxscope.analysis.volume.knots import Unmixing
 from redoxscope.analysis.volume.plan import EdgePlan, VolumePlan
 from redoxscope.analysis.xanes import Edge
 from redoxscope.live.atomic import replacing
 
 _ARRAYS = ("energies", "angles", "scales")
 _ALIGNMENT = ("shifts", "quality", "drift", "jitter")
+_UNMIXING = ("mixing", "shifts", "sound")
 
 
 def save_plan(path: Path, plan: VolumePlan) -> None:
@@ -26,6 +28,8 @@ def save_plan(path: Path, plan: VolumePlan) -> None:
     edges = []
     for i, edge in enumerate(plan.edges):
         arrays |= {f"used_{i}": edge.used, f"basis_{i}": edge.basis, f"covariance_{i}": edge.covariance}
+        if edge.unmixing is not None:
+            arrays |= {f"unmixing_{name}_{i}": getattr(edge.unmixing, name) for name in _UNMIXING}
         edges.append({"edge": asdict(edge.edge), "threshold": edge.threshold})
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, facts=np.array(json.dumps(facts | {"edges": edges})), **arrays)
@@ -42,6 +46,9 @@ def load_plan(path: Path) -> VolumePlan:
                 file[f"basis_{i}"],
                 known["threshold"],
                 file[f"covariance_{i}"],
+                Unmixing(**{name: file[f"unmixing_{name}_{i}"] for name in _UNMIXING})
+                if f"unmixing_mixing_{i}" in file
+                else None,
             )
             for i, known in enumerate(facts.pop("edges"))
         )

@@ -23,6 +23,7 @@ from redoxscope.live.errors import UserError
 
 PLAN = "plan.npz"
 TOMOGRAMS = "tomograms"
+KNOTS = "knots"
 _SCHEMES = ("tcp", "tls", "ucx", "ws", "wss")
 _CONNECT = 20.0
 """Seconds."""
@@ -40,6 +41,7 @@ def make_slab(folder: str, number: int) -> int:
     import numba
 
     from redoxscope.analysis.volume.evaluate import evaluate_rows, slab_rows
+    from redoxscope.live.volume.knot_files import KnotFiles
     from redoxscope.live.volume.plan_file import load_plan
     from redoxscope.live.volume.slab_file import write_slab
     from redoxscope.live.volume.tomograms import TomogramFiles
@@ -50,8 +52,13 @@ def make_slab(folder: str, number: int) -> int:
     if not target.exists():
         plan = load_plan(place / PLAN)
         tomograms = TomogramFiles(place / TOMOGRAMS).all()
-        rows = slab_rows(plan, tomograms[0].shape)[number]
-        slabs = [evaluate_rows(tomograms, plan, rows, number=edge) for edge in range(len(plan.edges))]
+        shape = tomograms[0].shape
+        rows = slab_rows(plan, shape)[number]
+        slabs = []
+        for i, edge in enumerate(plan.edges):
+            known = edge.unmixing
+            knots = KnotFiles(place / KNOTS).of(edge.edge.name, known.mixing.shape[1], shape) if known else None
+            slabs.append(evaluate_rows(tomograms, plan, rows, number=i, knots=knots))
         write_slab(target, slabs)
     return number
 

@@ -11,12 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.filters import threshold_otsu
 
-from redoxscope.analysis.alignment.drift import DriftTracker
-from redoxscope.analysis.alignment.gauge import Alignment
-from redoxscope.analysis.alignment.row_warp import warp
 from redoxscope.analysis.edge_map import PROVISIONAL, EdgeMap, Map
 from redoxscope.analysis.tomography.cross_sections import slices
-from redoxscope.analysis.tomography.reconstruction import fill_missing
 from redoxscope.analysis.volume.evaluate import EdgeVolume
 from redoxscope.live.profile import Profile
 from redoxscope.live.reference_spectra import references
@@ -36,20 +32,16 @@ class LiveSlices:
     Parameters
     ----------
     profile : of the beamline
-    gatherer : has the projections
+    gatherer : knows the angles and the energies to come
     folder : of the series, takes the slices
     """
 
     def __init__(self, profile: Profile, gatherer: Gatherer, folder: Path) -> None:
-        self.tracker: DriftTracker | None = None
-        """Where the projections of the energies so far stand."""
-        self.order: list[float] = []
-        """The energies (eV) as they were placed."""
         self._edge = replace(profile.xanes_edge(), min_jump=1e-12)
         self._profile = profile
         self._gatherer = gatherer
         self._folder = SeriesFolder(folder)
-        self._scales: list[float] = []
+        self._angles: NDArray[np.float64] = np.empty(0)
         self._planes: dict[float, list[NDArray[np.float32]]] = {}
         self._version = 0
 
@@ -58,37 +50,18 @@ class LiveSlices:
         """Energies in the slices."""
         return len(self._planes)
 
-    def add(self, energy: float) -> bool:
-        """The projections of an energy (eV) are on file; whether there is something new to see."""
+    def add(self, energy: float, projections: NDArray[np.float32], axis_offset: float) -> bool:
+        """Show an energy (eV) too, its projections (angle, row, col) placed; whether there is something new to see."""
         angles = self._gatherer.files.angles
-        if self.tracker is None or self.tracker.angles.shape != angles.shape:
-            self.tracker, self.order, self._scales, self._planes = DriftTracker(angles), [], [], {}
-        projections = np.asarray(self._gatherer.files[energy])
-        first = self.order[0] if self.order else energy
-        scale = self._profile.magnification(energy, first, tomogram=True)
-        placed = self.tracker.place(projections, scale)
-        self.order.append(energy)
-        self._scales.append(scale)
-        if not np.isfinite(placed.shifts).all():
-            return False
-        # Placed frames have the axis in the middle.
-        still = warp(fill_missing(projections), placed.shifts, scale)
-        self._planes[energy] = list(slices(still, angles, filter_name=self._profile.tomography.filter))
+        if not np.array_equal(angles, self._angles):
+            self._angles, self._planes = angles, {}
+        made = slices(projections, angles, axis_offset, filter_name=self._profile.tomography.filter)
+        self._planes[energy] = list(made)
         found = self._map()
         if found is None or not (found.state >= PROVISIONAL).any():
             return False
         self._store(found)
         return True
-
-    def alignment(self) -> tuple[Alignment, list[float]] | None:
-        """Where the projections on file stand, and the magnifications; None if others were placed than are on file."""
-        files = self._gatherer.files
-        if self.tracker is None or sorted(self.order) != files.energies:
-            return None
-        found = self.tracker.finish(files.of(self.order))
-        ascending = np.argsort(self.order)
-        arrays = {name: getattr(found, name)[ascending] for name in ("shifts", "quality", "drift", "jitter")}
-        return replace(found, **arrays), [self._scales[i] for i in ascending]
 
     def _map(self) -> Map | None:
         """Edge energies of all voxels of the slices, one after the other; None before there are enough energies."""

@@ -11,8 +11,10 @@ from redoxscope.analysis.absorbance import absorbance, transmission
 from redoxscope.analysis.tomography.recipe import Recipe
 from redoxscope.analysis.tomography.reconstruction import reconstruct
 from redoxscope.analysis.volume.evaluate import edge_volume
-from redoxscope.analysis.volume.folding import learn_basis
+from redoxscope.analysis.volume.folding import basis_of, spectral_products
 from redoxscope.analysis.xanes import Edge
+
+from .arriving import arrived_volume
 
 DATA = Path(os.environ.get("REDOXSCOPE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data")) / "fxi_3d"
 ENERGIES = np.concatenate([np.arange(8200, 8311, 22.0), np.arange(8332, 8350.5, 1.0), np.arange(8380, 8451, 14.0)])
@@ -151,8 +153,9 @@ def test_what_a_person_should_know_is_found():
     assert any("reaches beyond the sides of the view" in text for text in beyond.findings)
 
 
+@pytest.mark.parametrize("made", [edge_volume, lambda *scan: arrived_volume(*scan)[0]], ids=["at once", "as it came"])
 @pytest.mark.parametrize(("noise", "slack"), [(0.002, 0.1), (0.01, 0.3)])
-def test_a_rare_phase_is_not_pulled_to_the_common_ones(noise, slack):
+def test_a_rare_phase_is_not_pulled_to_the_common_ones(noise, slack, made):
     """A grain of 0.6 % of the particle, with an edge far from the others and a peak that they do not have."""
     projections = cylinder(noise)
     strange = spectrum(8345.2) + 0.4 * np.exp(-(((ENERGIES - 8337.0) / 1.0) ** 2))
@@ -162,14 +165,15 @@ def test_a_rare_phase_is_not_pulled_to_the_common_ones(noise, slack):
     projections[:, :, 10:14] += (
         0.03 * (strange - spectrum(PHASES[1]))[:, None, None, None] * grain[:, None, :]
     ).astype(np.float32)
-    volume = edge_volume(projections, ENERGIES, ANGLES, EDGE)
+    volume = made(projections, ENERGIES, ANGLES, EDGE)
     a = np.arange(WIDTH) - (WIDTH - 1) / 2
     inside = np.hypot(a[None, :] + 3, a[:, None] - 7) < 2
     assert np.nanmedian(volume.edge_energy[11:13][:, inside]) == pytest.approx(8345.2, abs=slack)
     assert np.nanmedian(volume.edge_energy[6:-6][:, truth() < 5]) == pytest.approx(PHASES[0], abs=0.06)
 
 
-def test_more_spectra_than_the_basis_holds_are_seen_and_each_energy_is_reconstructed():
+@pytest.mark.parametrize("made", [edge_volume, lambda *scan: arrived_volume(*scan)[0]], ids=["at once", "as it came"])
+def test_more_spectra_than_the_basis_holds_are_seen_and_each_energy_is_reconstructed(made):
     """Fourteen grains with a peak of their own each, at 14 energies."""
     projections = cylinder(0.002)
     theta = np.deg2rad(ANGLES)[:, None]
@@ -180,11 +184,40 @@ def test_more_spectra_than_the_basis_holds_are_seen_and_each_energy_is_reconstru
         peak = 0.8 * np.exp(-(((ENERGIES - (8333 + 1.3 * grain)) / 0.8) ** 2))
         rows = slice(8 + grain % 7, 10 + grain % 7)
         projections[:, :, rows] += (0.03 * peak[:, None, None, None] * chord[:, None, :]).astype(np.float32)
-    found, whole = (edge_volume(projections, ENERGIES, ANGLES, EDGE, subspace=s) for s in (True, False))
+    found = made(projections, ENERGIES, ANGLES, EDGE)
+    whole = edge_volume(projections, ENERGIES, ANGLES, EDGE, subspace=False)
     assert found.strange_rows[8:16].all()
     both = np.isfinite(found.edge_energy) & np.isfinite(whole.edge_energy) & found.strange_rows[:, None, None]
     assert np.abs(found.edge_energy - whole.edge_energy)[both].max() < 0.01
-    assert not edge_volume(cylinder(0.002), ENERGIES, ANGLES, EDGE).strange_rows.any()
+    assert not made(cylinder(0.002), ENERGIES, ANGLES, EDGE).strange_rows.any()
+
+
+@pytest.mark.parametrize("noise", [0.002, 0.01])
+def test_what_was_folded_as_it_came_gives_the_volume_of_all_energies(noise):
+    """Two thirds of the angles need not be read again, and of the rows in view at all energies none."""
+    drift = np.cumsum(np.random.default_rng(3).normal(0, 0.3, (ENERGIES.size, 2)), axis=0)
+    drift -= drift[0]
+    projections = cylinder(noise, drift=drift)
+    found, read = arrived_volume(projections, ENERGIES, ANGLES, EDGE)
+    at_once = edge_volume(projections, ENERGIES, ANGLES, EDGE)
+    assert not found.strange_rows.any()
+    for inside, phase in ((truth() < 6, PHASES[0]), ((truth() > 10) & (truth() < 12), PHASES[1])):
+        errors = [np.nanmedian(np.abs(v.edge_energy[7:-7][:, inside] - phase)) for v in (found, at_once)]
+        assert errors[0] < 1.1 * errors[1] + 0.005
+    assert read < 1.5, "it was read more than"
+
+
+def test_projections_that_lack_on_arrival_are_told_by_the_others():
+    projections = cylinder(0.004)
+    at = int(np.argmin(abs(ENERGIES - 8341)))
+    projections[at, 33:] = np.nan
+    projections[at + 3, 5] = np.nan
+    projections[2] = np.nan
+    found, _ = arrived_volume(projections, ENERGIES, ANGLES, EDGE)
+    whole = edge_volume(cylinder(0.004), ENERGIES, ANGLES, EDGE)
+    for inside, phase in ((truth() < 6, PHASES[0]), ((truth() > 10) & (truth() < 12), PHASES[1])):
+        errors = [np.nanmedian(np.abs(v.edge_energy[6:-6][:, inside] - phase)) for v in (found, whole)]
+        assert errors[0] < errors[1] + 0.02
 
 
 def test_without_the_subspace_each_energy_is_reconstructed():
@@ -236,7 +269,7 @@ def test_a_scan_that_gives_no_edge_energy_is_refused():
 def test_folding_commutes_with_reconstruction():
     projections = cylinder(0.01)
     still = np.zeros((ENERGIES.size, ANGLES.size, 2))
-    basis = learn_basis(list(projections), still, np.ones(ENERGIES.size))
+    basis = basis_of(spectral_products(list(projections), still, np.ones(ENERGIES.size)))
     np.testing.assert_allclose(basis @ basis.T, np.eye(len(basis)), atol=1e-5)
     folded = np.tensordot(basis, projections, axes=1).astype(np.float32)
     before = reconstruct(folded, ANGLES, 1.7)[:, 9:11]

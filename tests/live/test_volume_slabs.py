@@ -103,6 +103,28 @@ def test_a_killed_analysis_is_taken_up_at_the_slab_where_it_stopped(shared_data,
     assert not (folder.path / ".volume").exists()
 
 
+def test_a_scan_that_was_watched_and_left_in_the_middle_has_the_same_volume(shared_data, tmp_path, alone):
+    """Half of its energies are placed and folded as they come; then the monitor is killed, and another one comes."""
+    documents = list(open_source(shared_data / "fxi_3d").documents())
+    half = [i + 1 for i, (name, _) in enumerate(documents) if name == "stop"][15]
+    first = Monitor(tmp_path, load_profile("nsls2_fxi"), observer=Notes())
+    for name, doc in documents[:half]:
+        first(name, doc)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "results").glob("*/.volume/coarse_0015.npy")) and time.monotonic() < deadline:
+        first.poll()
+        time.sleep(0.05)
+    assert list((tmp_path / "results").glob("*/.volume/knots/*/*.npy"))
+    first.close()
+    second = Monitor(tmp_path, load_profile("nsls2_fxi"), observer=Notes())
+    second.resume()
+    for name, doc in documents[half:]:
+        second(name, doc)
+    second.finish()
+    assert second.failures == []
+    np.testing.assert_array_equal(volume_of(tmp_path), alone)
+
+
 def test_the_slabs_that_are_there_can_be_seen_while_the_others_are_made(shared_data, tmp_path):
     monitor = Monitor(tmp_path, load_profile("nsls2_fxi"), observer=Notes())
     for name, doc in open_source(shared_data / "fxi_3d").documents():
