@@ -11,6 +11,8 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from redoxscope.analysis.threads import in_threads
+
 Variance = NDArray[np.floating] | float | None
 """Of a frame's samples: (pixel,), one number, or None if it is not known."""
 
@@ -139,7 +141,7 @@ class FrameStack:
     def spectra(self, rows: NDArray[np.intp], pick: NDArray[np.intp]) -> NDArray[np.float32]:
         """(rows, pick) spectra of some pixels, missing samples bridged."""
         out = np.empty((rows.size, pick.size), dtype=np.float32)
-        _gather(self.frames, rows, pick, out)
+        in_threads(pick.size, lambda first, last: _gather(self.frames, rows, pick[first:last], out[:, first:last]))
         return out
 
 
@@ -241,11 +243,17 @@ def bridge(spectra: NDArray[np.float32], p: int) -> None:
         spectra[k, p] = spectra[last, p] if last >= 0 else np.float32(0.0)
 
 
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _gather(
     frames: NDArray[np.float32], rows: NDArray[np.intp], pick: NDArray[np.intp], out: NDArray[np.float32]
 ) -> None:
-    for q in prange(pick.size):
-        for i in range(rows.size):
-            out[i, q] = frames[rows[i], pick[q]]
-        bridge(out, q)
+    total = np.zeros(pick.size, dtype=np.float32)
+    # Frame by frame: neighbours share a cache line, and frames of 2^k pixels share the sets of the cache.
+    for i in range(rows.size):
+        source, target = frames[rows[i]], out[i]
+        for q in range(pick.size):
+            target[q] = source[pick[q]]
+            total[q] += target[q]
+    for q in range(pick.size):
+        if np.isnan(total[q]):
+            bridge(out, q)

@@ -1,7 +1,7 @@
 """The pass over all pixels of a XANES scan, from its frames to the map, compiled."""
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 from redoxscope.analysis.finder import Finder
@@ -229,8 +229,10 @@ def _misfits(
     return count
 
 
-@njit(parallel=True, cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def judge(
+    first: int,
+    last: int,
     energy: NDArray[np.float32],
     sigma: NDArray[np.float32],
     state: NDArray[np.uint8],
@@ -243,7 +245,7 @@ def judge(
     origin: float,
     known: int,
 ) -> None:
-    """Give pixels their `state`, and those without enough jump, or without a crossing, no edge energy.
+    """Give pixels of some tiles their `state`, and those without enough jump, or without a crossing, no edge energy.
 
     `energy` comes as eV from the nominal edge and leaves as eV, `origin` added. A jump of at most `least`, or of fewer
     than `over` standard deviations `sample` (another number where the pixel is `strange`), is not enough; a sample
@@ -251,10 +253,9 @@ def judge(
     """
     nothing = np.float32(np.nan)
     same = sample.size == 1
-    for b in prange((energy.size + 4095) // 4096):
-        for p in range(b * 4096, min((b + 1) * 4096, energy.size)):
-            enough = np.float32(over_strange if strange[p] else over) * sample[0 if same else p]
-            good = (jump[p] > np.float32(least)) & (not jump[p] < enough) & (not np.isnan(energy[p]))
-            energy[p] = np.float32(energy[p] + origin) if good else nothing
-            sigma[p] = sigma[p] if good else nothing
-            state[p] = np.uint8(known) if good else np.uint8(0)
+    for p in range(first * TILE, min(last * TILE, energy.size)):
+        enough = np.float32(over_strange if strange[p] else over) * sample[0 if same else p]
+        good = (jump[p] > np.float32(least)) & (not jump[p] < enough) & (not np.isnan(energy[p]))
+        energy[p] = np.float32(energy[p] + origin) if good else nothing
+        sigma[p] = sigma[p] if good else nothing
+        state[p] = np.uint8(known) if good else np.uint8(0)
