@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from redoxscope.analysis.definitions import finder
 from redoxscope.analysis.expected import Spectrum
 from redoxscope.analysis.first_scan import predicted_functionals
-from redoxscope.analysis.frame_stack import FrameStack
+from redoxscope.analysis.frame_stack import FrameStack, NotWholeError
 from redoxscope.analysis.jump_trend import Trend, learn_trend
 from redoxscope.analysis.known_map import Map as Map
 from redoxscope.analysis.known_map import half_jump_before, population_of
@@ -109,6 +109,8 @@ class EdgeMap:
         provisional: its jump comes from the `previous` scan's map, its own jump there and how spectra like it went on
         behind the edge; without one it is predicted from what has been seen of the white line and the post-edge, and
         what is known of these: by the reference spectra, or in general.
+
+        Raises NotWholeError if samples are missing in the frames that were there from the start.
         """
         final = closed or self.complete
         early = None if final else previous
@@ -190,6 +192,8 @@ class EdgeMap:
 
         def evaluate(first: int, last: int) -> None:
             evaluate_tiles(first, last, *given)
+            if (self._stack.holes[first:last] < 0).any():
+                raise NotWholeError
             judge(first, last, energy, sigma, state, *asked)
 
         in_threads(len(sums), evaluate)

@@ -26,6 +26,10 @@ _LEARNERS = 40_000
 """Medians are taken over about this many pixels."""
 
 
+class NotWholeError(Exception):
+    """Samples are missing in a scan that was taken for whole: its frames have to be filed."""
+
+
 class FrameStack:
     """Frames by row (ascending energy), pixels flattened.
 
@@ -44,7 +48,7 @@ class FrameStack:
             _blank(frames)
         self.frames = frames
         self.holes = np.zeros(-(-pixels // TILE), dtype=np.int64)
-        """Missing samples by tile."""
+        """Missing samples by tile; -1 where some were found in a scan that was taken for whole."""
         self.level = np.full(rows, np.nan)
         """(rows,) median variance of a frame; NaN where none was given."""
         self._common = 0
@@ -54,9 +58,13 @@ class FrameStack:
     def of(cls, frames: NDArray[np.floating], variances: Sequence[Variance]) -> Self | None:
         """A whole scan (rows, pixel) where it lies, to be left as it is; None if its frames have to be filed.
 
-        That is, unless it is contiguous, float32 and no sample is missing. `variances` are those of the frames.
+        That is, unless it is contiguous, float32 and no sample is missing. Of the latter only the first and the last
+        frame are asked: the others are read by the pass over all pixels, which tells (`holes`), not twice. `variances`
+        are those of the frames.
         """
-        if frames.dtype != np.float32 or not frames.flags.carray or not _finite(frames):
+        if frames.dtype != np.float32 or not frames.flags.carray:
+            return None
+        if not (np.isfinite(frames[0]).all() and np.isfinite(frames[-1]).all()):
             return None
         stack = cls(frames.shape[0], frames.shape[1], frames)
         for row, variance in enumerate(variances):
@@ -152,18 +160,6 @@ def _blank(frames: NDArray[np.float32]) -> None:
 
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def _finite(frames: NDArray[np.float32]) -> bool:
-    rows, pixels = frames.shape
-    bad = np.zeros(rows, dtype=np.int64)
-    for i in prange(rows):
-        missing = 0
-        for p in range(pixels):
-            missing += 0 if abs(frames[i, p]) < np.float32(np.inf) else 1
-        bad[i] = missing
-    return bool(bad.sum() == 0)
-
-
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
 def _file(frame: NDArray[np.float32], filed: NDArray[np.float32], holes: NDArray[np.int64]) -> None:
     for b in prange(holes.size):
         part, target = frame[b * TILE : (b + 1) * TILE], filed[b * TILE : (b + 1) * TILE]
@@ -255,5 +251,7 @@ def _gather(
             target[q] = source[pick[q]]
             total[q] += target[q]
     for q in range(pick.size):
-        if np.isnan(total[q]):
+        if not abs(total[q]) < np.float32(np.inf):
+            for i in range(rows.size):
+                out[i, q] = out[i, q] if abs(out[i, q]) < np.float32(np.inf) else np.float32(np.nan)
             bridge(out, q)

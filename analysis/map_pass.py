@@ -62,7 +62,8 @@ def evaluate_tiles(
     Parameters
     ----------
     first, last : the tiles
-    frames, rows, holes, usable : of the stack; only these rows are looked at
+    frames, rows, holes, usable : of the stack; only these rows are looked at. Where samples are missing in a tile that
+        is said to have none, its `holes` become -1, and it is not evaluated
     fold : (k, n) coefficients of a basis as `learn` makes it, or (0, n): the samples are evaluated by `plain`
     whiten : (n,) one over the samples' relative standard deviation
     limit : a spectrum whose residual, in units of its sample variance, exceeds this is evaluated by `plain`
@@ -75,13 +76,14 @@ def evaluate_tiles(
     sums : (tile, 2) is filled with the sums of jump² and jump·slope
     """
     for b in range(first, last):
+        block = _picked(frames, rows, b * TILE, min(TILE, at.size - b * TILE), holes[b] > 0)
+        if holes[b] <= 0 and not _finite(block):
+            holes[b] = -1
+            continue
         part = slice(b * TILE, min(at.size, (b + 1) * TILE))
         noise = sample[part] if sample.size > 1 else np.repeat(sample, part.stop - part.start)
         sums[b, 0], sums[b, 1] = _evaluate(
-            frames,
-            b * TILE,
-            rows,
-            holes[b] > 0,
+            block,
             usable[part],
             fold,
             whiten,
@@ -102,10 +104,7 @@ def evaluate_tiles(
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _evaluate(
-    frames: NDArray[np.float32],
-    start: int,
-    rows: NDArray[np.intp],
-    holed: bool,
+    block: NDArray[np.float32],
     usable: NDArray[np.bool_],
     fold: NDArray[np.float32],
     whiten: NDArray[np.float32],
@@ -123,8 +122,7 @@ def _evaluate(
     strange: NDArray[np.bool_],
 ) -> tuple[float, float]:
     """One tile's pixels; its two sums."""
-    n, terms, size = rows.size, fold.shape[0], at.size
-    block = _picked(frames, rows, start, size, holed)
+    n, terms, size = block.shape[0], fold.shape[0], at.size
     level = np.ascontiguousarray(half)
     height = np.zeros((2, size), dtype=np.float32)
     c = block
@@ -188,6 +186,14 @@ def _picked(
             if np.isnan(total[p]):
                 bridge(block, p)
     return block
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _finite(block: NDArray[np.float32]) -> bool:
+    samples, missing = block.reshape(-1), 0
+    for i in range(samples.size):
+        missing += 0 if abs(samples[i]) < np.float32(np.inf) else 1
+    return missing == 0
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
