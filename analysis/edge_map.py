@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from redoxscope.analysis.definitions import finder
 from redoxscope.analysis.expected import Spectrum
 from redoxscope.analysis.first_scan import predicted_functionals
-from redoxscope.analysis.frame_stack import FrameStack
+from redoxscope.analysis.frame_stack import FrameStack, NotWholeError
 from redoxscope.analysis.jump_trend import Trend, learn_trend
 from redoxscope.analysis.known_map import Map as Map
 from redoxscope.analysis.known_map import half_jump_before, population_of
@@ -109,6 +109,8 @@ class EdgeMap:
         provisional: its jump comes from the `previous` scan's map, its own jump there and how spectra like it went on
         behind the edge; without one it is predicted from what has been seen of the white line and the post-edge, and
         what is known of these: by the reference spectra, or in general.
+
+        Raises NotWholeError if samples are missing in the frames that were there from the start.
         """
         final = closed or self.complete
         early = None if final else previous
@@ -170,26 +172,35 @@ class EdgeMap:
                 wanted = replace(wanted, above=share * wanted.above)
             half, half_noise = half_jump_before(early, origin, share, slope), 0.25 * share**2 * early.jump_noise
         plain = finder(wanted, self.edge, filed, noise, identity(rows.size), smooth=False) if terms else find
-        energy, sigma, height = (np.empty(usable.size, dtype=np.float32) for _ in range(3))
+        jump_noise, plain_noise = (
+            _variance_of(f.jump, of, noise) for f, of in ((find, basis), (plain, identity(rows.size)))
+        )
+        energy, sigma, own_height = (np.empty(usable.size, dtype=np.float32) for _ in range(3))
         strange, state = np.zeros(usable.size, dtype=bool), np.empty(usable.size, dtype=np.uint8)
         sums = np.empty((self._stack.holes.size, 2))
         fold = basis.fold if terms else basis.fold[:0]
         stack = (self._stack.frames, rows, self._stack.holes, usable)
         folded = (fold.astype(np.float32, order="C"), (1 / basis.noise).astype(np.float32), limit, find, plain)
         jumps = (half, half_noise, drift, moved)
-        given: tuple[Any, ...] = (*stack, *folded, *jumps, sample, energy, sigma, height, strange, sums)
-        in_threads(len(sums), lambda first, last: evaluate_tiles(first, last, *given))
-        jump_noise, plain_noise = (
-            _variance_of(f.jump, of, noise) for f, of in ((find, basis), (plain, identity(rows.size)))
-        )
+        height = own_height
+        if early is not None:
+            height = np.where(usable, early.jump.reshape(-1), np.float32(np.nan))
+            jump_noise = plain_noise = early.jump_noise
+        given: tuple[Any, ...] = (*stack, *folded, *jumps, sample, energy, sigma, own_height, strange, sums)
+        over = self.edge.min_jump_over_noise * np.sqrt([jump_noise, plain_noise])
+        asked = (height, strange, sample, self.edge.min_jump, *over, origin, FINAL if final else PROVISIONAL)
+
+        def evaluate(first: int, last: int) -> None:
+            evaluate_tiles(first, last, *given)
+            if (self._stack.holes[first:last] < 0).any():
+                raise NotWholeError
+            judge(first, last, energy, sigma, state, *asked)
+
+        in_threads(len(sums), evaluate)
         squares, products = sums.sum(axis=0)
         slope = float(products / squares) if squares > 0 else 0.0
         if early is not None:
-            height, slope = np.where(usable, early.jump.reshape(-1), np.float32(np.nan)), early.jump_slope
-            jump_noise = plain_noise = early.jump_noise
-        over = self.edge.min_jump_over_noise * np.sqrt([jump_noise, plain_noise])
-        reached = FINAL if final else PROVISIONAL
-        judge(energy, sigma, state, height, strange, sample, self.edge.min_jump, over[0], over[1], origin, reached)
+            slope = early.jump_slope
         known = Map(
             energy.reshape(self.shape),
             sigma.reshape(self.shape),

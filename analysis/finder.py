@@ -63,12 +63,15 @@ def crossing_intervals(x: NDArray[np.float64], covariance: NDArray[np.float64], 
     size = min(4 if cubic else 2, m)
     first = np.zeros(m, dtype=np.int64)
     taps = np.zeros((m, 4, size))
-    for j in range(1, m):
-        ends = slice(j - 2, j + 2) if cubic and 2 <= j < m - 1 else slice(j - 1, j + 1)
-        first[j] = min(max(ends.start, 0), m - size)
-        t = (x[ends] - x[j - 1]) / (x[j] - x[j - 1])
-        at = ends.start - first[j]
-        taps[j, : t.size, at : at + t.size] = np.linalg.inv(np.vander(t, increasing=True))
+    j = np.arange(1, m)
+    first[j] = np.minimum(j - 1, m - size)
+    at = j - 1 - first[j]
+    taps[j, 0, at], taps[j, 1, at], taps[j, 1, at + 1] = 1.0, -1.0, 1.0
+    if cubic:
+        j = np.arange(2, m - 1)
+        first[j] = j - 2
+        t = (x[j[:, None] + np.arange(-2, 2)] - x[j - 1, None]) / (x[j] - x[j - 1])[:, None]
+        taps[j] = np.linalg.inv(t[:, :, None] ** np.arange(4))
     return _intervals(first, taps, covariance, x[np.arange(m) - (np.arange(m) > 0)], np.diff(x, prepend=x[0]))
 
 
@@ -83,12 +86,12 @@ def steady_rise(x: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.f
     x : (m,) ascending, all different
     """
     m = x.size
-    weights = np.zeros((m, m))
-    for j in range(1, m):
-        near = _near(x, 0.5 * (x[j - 1] + x[j]), _STEADY)
-        near[j - 1 : j + 1] = True
-        away = x[near] - x[near].mean()
-        weights[j, near] = away / (away**2).sum()
+    near = np.zeros((m, m), dtype=bool)
+    near[1:] = _near(x, 0.5 * (x[:-1] + x[1:])[:, None], _STEADY)
+    near |= np.eye(m, dtype=bool) | np.eye(m, k=-1, dtype=bool)
+    away = np.where(near, x - np.average(np.broadcast_to(x, near.shape), axis=1, weights=near)[:, None], 0.0)
+    weights = away / np.maximum((away**2).sum(axis=1, keepdims=True), 1e-300)
+    weights[0] = 0
     used = weights != 0
     first, size = used.argmax(axis=1), int(max(np.ptp(np.flatnonzero(u)) + 1 if u.any() else 1 for u in used))
     first = np.minimum(first, m - size)
@@ -141,7 +144,7 @@ def peak_intervals(
     return score, _intervals(first, taps, covariance, low, width)
 
 
-def _near(x: NDArray[np.float64], at: float, span: float) -> NDArray[np.bool_]:
+def _near(x: NDArray[np.float64], at: float | NDArray[np.float64], span: float) -> NDArray[np.bool_]:
     return np.asarray(np.abs(x - at) <= span + 1e-3)
 
 
@@ -160,11 +163,10 @@ def _intervals(
     low: NDArray[np.float64],
     width: NDArray[np.float64],
 ) -> Intervals:
+    of = first[:, None] + np.arange(taps.shape[2])
+    spread = taps @ covariance[of[:, :, None], of[:, None, :]] @ taps.transpose(0, 2, 1)
     noise = np.zeros((len(first), 7))
-    size = taps.shape[2]
-    for j, start in enumerate(first):
-        of = taps[j] @ covariance[start : start + size, start : start + size] @ taps[j].T
-        for r in range(4):
-            noise[j, r : r + 4] += of[r]
+    for r in range(4):
+        noise[:, r : r + 4] += spread[:, r]
     narrow = (taps.astype(np.float32), noise.astype(np.float32), low.astype(np.float32), width.astype(np.float32))
     return first, *narrow

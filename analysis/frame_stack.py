@@ -11,6 +11,8 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from redoxscope.analysis.threads import in_threads
+
 Variance = NDArray[np.floating] | float | None
 """Of a frame's samples: (pixel,), one number, or None if it is not known."""
 
@@ -22,6 +24,10 @@ _LARGEST = 1024.0
 """A variance above this says no more than this one."""
 _LEARNERS = 40_000
 """Medians are taken over about this many pixels."""
+
+
+class NotWholeError(Exception):
+    """Samples are missing in a scan that was taken for whole: its frames have to be filed."""
 
 
 class FrameStack:
@@ -42,7 +48,7 @@ class FrameStack:
             _blank(frames)
         self.frames = frames
         self.holes = np.zeros(-(-pixels // TILE), dtype=np.int64)
-        """Missing samples by tile."""
+        """Missing samples by tile; -1 where some were found in a scan that was taken for whole."""
         self.level = np.full(rows, np.nan)
         """(rows,) median variance of a frame; NaN where none was given."""
         self._common = 0
@@ -52,9 +58,13 @@ class FrameStack:
     def of(cls, frames: NDArray[np.floating], variances: Sequence[Variance]) -> Self | None:
         """A whole scan (rows, pixel) where it lies, to be left as it is; None if its frames have to be filed.
 
-        That is, unless it is contiguous, float32 and no sample is missing. `variances` are those of the frames.
+        That is, unless it is contiguous, float32 and no sample is missing. Of the latter only the first and the last
+        frame are asked: the others are read by the pass over all pixels, which tells (`holes`), not twice. `variances`
+        are those of the frames.
         """
-        if frames.dtype != np.float32 or not frames.flags.carray or not _finite(frames):
+        if frames.dtype != np.float32 or not frames.flags.carray:
+            return None
+        if not (np.isfinite(frames[0]).all() and np.isfinite(frames[-1]).all()):
             return None
         stack = cls(frames.shape[0], frames.shape[1], frames)
         for row, variance in enumerate(variances):
@@ -139,7 +149,7 @@ class FrameStack:
     def spectra(self, rows: NDArray[np.intp], pick: NDArray[np.intp]) -> NDArray[np.float32]:
         """(rows, pick) spectra of some pixels, missing samples bridged."""
         out = np.empty((rows.size, pick.size), dtype=np.float32)
-        _gather(self.frames, rows, pick, out)
+        in_threads(pick.size, lambda first, last: _gather(self.frames, rows, pick[first:last], out[:, first:last]))
         return out
 
 
@@ -147,18 +157,6 @@ class FrameStack:
 def _blank(frames: NDArray[np.float32]) -> None:
     for i in prange(frames.shape[0]):
         frames[i] = np.float32(np.nan)
-
-
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def _finite(frames: NDArray[np.float32]) -> bool:
-    rows, pixels = frames.shape
-    bad = np.zeros(rows, dtype=np.int64)
-    for i in prange(rows):
-        missing = 0
-        for p in range(pixels):
-            missing += 0 if abs(frames[i, p]) < np.float32(np.inf) else 1
-        bad[i] = missing
-    return bool(bad.sum() == 0)
 
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
@@ -241,11 +239,19 @@ def bridge(spectra: NDArray[np.float32], p: int) -> None:
         spectra[k, p] = spectra[last, p] if last >= 0 else np.float32(0.0)
 
 
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _gather(
     frames: NDArray[np.float32], rows: NDArray[np.intp], pick: NDArray[np.intp], out: NDArray[np.float32]
 ) -> None:
-    for q in prange(pick.size):
-        for i in range(rows.size):
-            out[i, q] = frames[rows[i], pick[q]]
-        bridge(out, q)
+    total = np.zeros(pick.size, dtype=np.float32)
+    # Frame by frame: neighbours share a cache line, and frames of 2^k pixels share the sets of the cache.
+    for i in range(rows.size):
+        source, target = frames[rows[i]], out[i]
+        for q in range(pick.size):
+            target[q] = source[pick[q]]
+            total[q] += target[q]
+    for q in range(pick.size):
+        if not abs(total[q]) < np.float32(np.inf):
+            for i in range(rows.size):
+                out[i, q] = out[i, q] if abs(out[i, q]) < np.float32(np.inf) else np.float32(np.nan)
+            bridge(out, q)

@@ -1,7 +1,7 @@
 """The pass over all pixels of a XANES scan, from its frames to the map, compiled."""
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 from redoxscope.analysis.finder import Finder
@@ -62,7 +62,8 @@ def evaluate_tiles(
     Parameters
     ----------
     first, last : the tiles
-    frames, rows, holes, usable : of the stack; only these rows are looked at
+    frames, rows, holes, usable : of the stack; only these rows are looked at. Where samples are missing in a tile that
+        is said to have none, its `holes` become -1, and it is not evaluated
     fold : (k, n) coefficients of a basis as `learn` makes it, or (0, n): the samples are evaluated by `plain`
     whiten : (n,) one over the samples' relative standard deviation
     limit : a spectrum whose residual, in units of its sample variance, exceeds this is evaluated by `plain`
@@ -75,13 +76,14 @@ def evaluate_tiles(
     sums : (tile, 2) is filled with the sums of jump² and jump·slope
     """
     for b in range(first, last):
+        block = _picked(frames, rows, b * TILE, min(TILE, at.size - b * TILE), holes[b] > 0)
+        if holes[b] <= 0 and not _finite(block):
+            holes[b] = -1
+            continue
         part = slice(b * TILE, min(at.size, (b + 1) * TILE))
         noise = sample[part] if sample.size > 1 else np.repeat(sample, part.stop - part.start)
         sums[b, 0], sums[b, 1] = _evaluate(
-            frames,
-            b * TILE,
-            rows,
-            holes[b] > 0,
+            block,
             usable[part],
             fold,
             whiten,
@@ -102,10 +104,7 @@ def evaluate_tiles(
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _evaluate(
-    frames: NDArray[np.float32],
-    start: int,
-    rows: NDArray[np.intp],
-    holed: bool,
+    block: NDArray[np.float32],
     usable: NDArray[np.bool_],
     fold: NDArray[np.float32],
     whiten: NDArray[np.float32],
@@ -123,8 +122,7 @@ def _evaluate(
     strange: NDArray[np.bool_],
 ) -> tuple[float, float]:
     """One tile's pixels; its two sums."""
-    n, terms, size = rows.size, fold.shape[0], at.size
-    block = _picked(frames, rows, start, size, holed)
+    n, terms, size = block.shape[0], fold.shape[0], at.size
     level = np.ascontiguousarray(half)
     height = np.zeros((2, size), dtype=np.float32)
     c = block
@@ -190,6 +188,14 @@ def _picked(
     return block
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def _finite(block: NDArray[np.float32]) -> bool:
+    samples, missing = block.reshape(-1), 0
+    for i in range(samples.size):
+        missing += 0 if abs(samples[i]) < np.float32(np.inf) else 1
+    return missing == 0
+
+
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _misfits(
     block: NDArray[np.float32],
@@ -229,8 +235,10 @@ def _misfits(
     return count
 
 
-@njit(parallel=True, cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def judge(
+    first: int,
+    last: int,
     energy: NDArray[np.float32],
     sigma: NDArray[np.float32],
     state: NDArray[np.uint8],
@@ -243,7 +251,7 @@ def judge(
     origin: float,
     known: int,
 ) -> None:
-    """Give pixels their `state`, and those without enough jump, or without a crossing, no edge energy.
+    """Give pixels of some tiles their `state`, and those without enough jump, or without a crossing, no edge energy.
 
     `energy` comes as eV from the nominal edge and leaves as eV, `origin` added. A jump of at most `least`, or of fewer
     than `over` standard deviations `sample` (another number where the pixel is `strange`), is not enough; a sample
@@ -251,10 +259,9 @@ def judge(
     """
     nothing = np.float32(np.nan)
     same = sample.size == 1
-    for b in prange((energy.size + 4095) // 4096):
-        for p in range(b * 4096, min((b + 1) * 4096, energy.size)):
-            enough = np.float32(over_strange if strange[p] else over) * sample[0 if same else p]
-            good = (jump[p] > np.float32(least)) & (not jump[p] < enough) & (not np.isnan(energy[p]))
-            energy[p] = np.float32(energy[p] + origin) if good else nothing
-            sigma[p] = sigma[p] if good else nothing
-            state[p] = np.uint8(known) if good else np.uint8(0)
+    for p in range(first * TILE, min(last * TILE, energy.size)):
+        enough = np.float32(over_strange if strange[p] else over) * sample[0 if same else p]
+        good = (jump[p] > np.float32(least)) & (not jump[p] < enough) & (not np.isnan(energy[p]))
+        energy[p] = np.float32(energy[p] + origin) if good else nothing
+        sigma[p] = sigma[p] if good else nothing
+        state[p] = np.uint8(known) if good else np.uint8(0)

@@ -67,7 +67,7 @@ def learn_population(
     pre, post = (line(x, edge.members(energies, window)) for window in (edge.pre, edge.post))
     if pre is None or post is None:
         return before
-    c = basis.fold @ spectra
+    c = (basis.fold.astype(np.float32) @ spectra).astype(np.float64)
     noise = float((unit(sample).astype(np.float64) ** 2).mean())
     value, vector = np.linalg.eigh(c @ c.T / c.shape[1] - noise * np.diag(basis.excess**2))
     root = (np.eye(x.size) - pre[0] - np.outer(x, pre[1])) @ basis.vectors @ (vector * np.sqrt(np.maximum(value, 0)))

@@ -9,9 +9,12 @@ components from the noise's largest eigenvalue (Marchenko & Pastur, Math. USSR S
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
+from redoxscope.analysis.finding import FAST, combine
 from redoxscope.analysis.frame_stack import FrameStack
+from redoxscope.analysis.threads import in_threads
 
 LEARNERS = 20_000
 """A basis is learnt from about this many pixels."""
@@ -24,6 +27,8 @@ _ABOVE_NOISE = 1.15
 _SPARE = 4
 """Components more than those that stand above the noise are taken out of the spectra to see what the noise is."""
 
+_PART, _BLOCK = 1024, 128
+"""Pixels whose spectra are added up as one part, and those of them that stay in the first-level cache in float64."""
 _AROUND = 4
 """Energies on either side over which the noise is averaged."""
 
@@ -60,12 +65,11 @@ class Basis:
 
 def learners(usable: NDArray[np.bool_], number: int = LEARNERS) -> NDArray[np.intp]:
     """Indices of about `number` pixels to learn from: all usable ones, or short runs of them, as memory likes it."""
-    among = np.flatnonzero(usable)
-    step = among.size // number
-    if step < 2:
-        return among
-    starts = np.arange(0, among.size - RUN, RUN * step)
-    return np.asarray(among[(starts[:, None] + np.arange(RUN)).ravel()])
+    count = int(np.count_nonzero(usable))
+    step = count // number
+    runs = np.arange(0, count - RUN, RUN * step)[:, None] + np.arange(RUN) if step > 1 else np.arange(count)
+    among = runs.ravel()
+    return among if count == usable.size else np.asarray(np.flatnonzero(usable)[among])
 
 
 def tall_learners(
@@ -130,14 +134,11 @@ def learn(
     n, count = spectra.shape
     if count < n:
         raise ValueError(f"{count} spectra of {n} energies: too few to learn a basis from")
-    scaled = spectra.astype(np.float64)
-    if sample is not None:
-        scaled /= unit(sample)
-    products = scaled @ scaled.T / count
+    products = _mean_products(spectra, np.ones(1) if sample is None else unit(sample))
     given = np.asarray(noise, dtype=np.float64)
-    kept, _ = _components(products, given, count, least, most)
     shown = given
     if count >= 2 * n:
+        kept, _ = _components(products, given, count, least, most)
         # With more components than there seem to be: a weak one must not pass for noise at the edge.
         wide, _ = _components(products, given, count, min(kept.shape[1] + _SPARE, n // 2), n // 2)
         rest = np.eye(n) - wide @ wide.T
@@ -183,11 +184,87 @@ def misfit_limit(spectra: NDArray[np.float32], basis: Basis, sample: NDArray[np.
     sample : (pixel,) or (1,) standard deviation of one sample, as for `learn`, which made the basis
     """
     n, terms = basis.vectors.shape
-    rest = spectra - (basis.vectors.astype(np.float32) @ (basis.fold.astype(np.float32) @ spectra))
-    rest /= (basis.noise).astype(np.float32)[:, None]
-    excess = np.einsum("ip,ip->p", rest, rest) / unit(sample) ** 2
+    given = (basis.fold, -basis.vectors, 1 / basis.noise)
+    fold, unfold, whiten = (np.ascontiguousarray(a, dtype=np.float32) for a in given)
+    excess = np.empty(spectra.shape[1], dtype=np.float32)
+    parts = -(-excess.size // _PART)
+    in_threads(parts, lambda first, last: _residuals(first, last, spectra, fold, unfold, whiten, excess))
+    excess /= unit(sample) ** 2
     # The noise may be known up to a factor only: the common pixels tell it.
     return float(np.median(excess)) * (1 + _MISFIT * float(np.sqrt(2 / max(n - terms, 1))))
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _residuals(
+    first: int,
+    last: int,
+    spectra: NDArray[np.float32],
+    fold: NDArray[np.float32],
+    unfold: NDArray[np.float32],
+    whiten: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    """Squares of what whitened spectra hold besides their folded selves, of some parts; `unfold` is minus `vectors`."""
+    for b in range(first, last):
+        total = out[b * _PART : (b + 1) * _PART]
+        rest = spectra[:, b * _PART : (b + 1) * _PART].copy()
+        c = np.zeros((fold.shape[0], total.size), dtype=np.float32)
+        combine(fold, rest, c)
+        combine(unfold, c, rest)
+        total[:] = np.float32(0.0)
+        for i in range(whiten.size):
+            row, by = rest[i], whiten[i]
+            for p in range(total.size):
+                total[p] += (by * row[p]) * (by * row[p])
+
+
+def _mean_products(spectra: NDArray[np.float32], sample: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(n, n) of spectra (n, pixel) over their samples' standard deviation (pixel,) or (1,)."""
+    n, count = spectra.shape
+    over = np.broadcast_to(1 / sample.astype(np.float64), count)
+    size = -(-n // 4) * 4
+    sums = np.empty((-(-count // _PART), size, size))
+    in_threads(len(sums), lambda first, last: _products(first, last, spectra, over, sums))
+    lower = np.tril(sums.sum(axis=0)[:n, :n]) / count
+    return np.asarray(lower + np.tril(lower, -1).T)
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _products(
+    first: int, last: int, spectra: NDArray[np.float32], over: NDArray[np.float64], sums: NDArray[np.float64]
+) -> None:
+    """Sums of products (part, 4m, 4m) over the pixels of some parts; the upper triangles are not filled."""
+    for b in range(first, last):
+        sums[b] = 0
+        for start in range(b * _PART, min((b + 1) * _PART, over.size), _BLOCK):
+            scale = over[start : min(start + _BLOCK, (b + 1) * _PART)]
+            block = np.zeros((sums.shape[1], scale.size))
+            for i in range(spectra.shape[0]):
+                source, target = spectra[i, start : start + scale.size], block[i]
+                for p in range(scale.size):
+                    target[p] = source[p] * scale[p]
+            for i in range(block.shape[0]):
+                for j in range(0, i + 1, 4):
+                    four = _four_products(block[i], block[j], block[j + 1], block[j + 2], block[j + 3])
+                    for k in range(4):
+                        sums[b, i, j + k] += four[k]
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _four_products(
+    x: NDArray[np.float64],
+    u: NDArray[np.float64],
+    v: NDArray[np.float64],
+    w: NDArray[np.float64],
+    z: NDArray[np.float64],
+) -> tuple[float, float, float, float]:
+    a = b = c = d = 0.0
+    for p in range(x.size):
+        a += x[p] * u[p]
+        b += x[p] * v[p]
+        c += x[p] * w[p]
+        d += x[p] * z[p]
+    return a, b, c, d
 
 
 def unit(sample: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from redoxscope.analysis.expected import SAME, line
-from redoxscope.analysis.frame_stack import FrameStack, Variance
+from redoxscope.analysis.frame_stack import FrameStack, NotWholeError, Variance
 
 Floats = NDArray[np.floating]
 Window = tuple[float, float]
@@ -124,10 +124,15 @@ def edge_energy(
     if variance is not None:
         noise = [_of_image(image) for image in np.broadcast_to(np.asarray(variance), absorbance.shape)]
     whole = FrameStack.of(flat, noise) if np.all(np.diff(e) >= 0) else None
-    scan = EdgeMap(e, flat.shape[1:], edge, whole=whole)
-    for i, image in enumerate(flat):
-        scan.update(i, image, noise[i])
-    found = scan.result(subspace=subspace)
+    try:
+        found = EdgeMap(e, flat.shape[1:], edge, whole=whole).result(subspace=subspace) if whole else None
+    except NotWholeError:
+        found = None
+    if found is None:
+        scan = EdgeMap(e, flat.shape[1:], edge)
+        for i, image in enumerate(flat):
+            scan.update(i, image, noise[i])
+        found = scan.result(subspace=subspace)
     return EdgeEnergy(*(a.reshape(pixels) for a in (found.edge_energy, found.sigma, found.jump)))
 
 

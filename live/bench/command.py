@@ -38,7 +38,7 @@ def bench(target: Path | None, sizes: Sizes | None = None) -> int:
     console.print(table(outcomes))
     console.print(
         f"{facts['processor']}, {facts['threads']} threads, load at the start {facts['load'] or 0:.1f}; "
-        f"medians of up to {sizes.repetitions} interleaved repetitions",
+        f"medians of up to {sizes.repetitions} repetitions, ours before each peer's",
         soft_wrap=True,
     )
     for name, error in {name: error for outcome in outcomes for name, error in outcome.failed.items()}.items():

@@ -56,9 +56,10 @@ def document(outcomes: list[Outcome], sizes: Sizes, absent: dict[str, str], fact
         name, unit : of the stage, and what it does per second, as "Mpixel/s"
         amount : units that one run does
         rate : units per second, amount over the median of `seconds`
-        seconds, processor_seconds : of each repetition; the latter of all threads of the process together
-        memory_pass : of a copy of the bytes that the stage must touch, in the same run: bytes, seconds (of each
-            repetition), bytes_per_second, and ratio, the stage's median time over the pass's
+        seconds, processor_seconds : of each run, of which there is one before each run of each peer; the latter of all
+            threads of the process together
+        memory_pass : of a copy of the bytes that the stage must touch, as often: bytes, seconds (of each
+            run), bytes_per_second, and ratio, the stage's median time over the pass's
         compared : what `difference` is of, with its unit
         failed : peers that raised an error, and what they said; by name
         peers : a list, each with name, stand_in (its published algorithm instead of the package), amount, rate,

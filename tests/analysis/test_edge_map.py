@@ -249,6 +249,19 @@ def test_nothing_seen_is_nothing_known(frames):
 
 
 @pytest.mark.parametrize("subspace", [True, False])
+@pytest.mark.parametrize("rows", [[0], [20, 21], [N - 1], list(range(1, N - 1)), "all of one"])
+def test_a_stack_that_lacks_samples_gives_what_its_frames_give(frames, rows, subspace):
+    holed = frames.copy()
+    if rows == "all of one":
+        holed[25] = np.nan
+    else:
+        for lost, column in ((np.nan, 4), (np.inf, 5), (-np.inf, 6)):
+            holed[rows, 3, column] = lost
+    batch = edge_energy(holed, ENERGIES, EDGE, variance=NOISE**2, subspace=subspace)
+    assert_same(fill(holed).result(subspace=subspace), batch)
+
+
+@pytest.mark.parametrize("subspace", [True, False])
 def test_missing_samples_and_dead_pixels(frames, particle, subspace):
     holed = frames.copy()
     holed[:, 3, 4] = np.nan  # dead
