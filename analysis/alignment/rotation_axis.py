@@ -35,8 +35,8 @@ def rotation_axis(projections: Floats, angles: ArrayLike) -> tuple[float, float]
     lost at the sides, projections half a turn apart decide: one mirrored is the other, shifted by twice the offset.
     Half a turn has two such pairs only, so jitter of these four projections is not averaged.
 
-    On planted scans (axis 20 px to either side of the middle of 112 columns, with and without jitter) it errs by 0.03 px
-    at most; algotom's `find_center_vo` by 0.10 to 0.20 where it is told the axis to 6 px, and by up to 61 where not.
+    On planted scans (axis up to 20 px off the middle of 112 columns, with and without jitter) it errs by 0.03 px at
+    most; algotom's `find_center_vo` by 0.05 to 0.20 where it is told the axis to 6 px, and by up to 61 where not.
 
     Parameters
     ----------

@@ -8,10 +8,10 @@ goes on (`knots`).
 What a large scan costs: 2048² pixels × 721 angles × 100 energies, K = 8, in float32
 -----------------------------------------------------------------------------------
 While      raw frames of 2 bytes 0.60 TB; normalised 1.21 TB on disk, written once. Each energy is read once (12 GB) to
-it runs    be placed, warped and added to its two knots, which are read and written (48 GB): 6.0 TB over the scan, 60 s an
-           energy at 1 GB/s. Measured on 1024² frames, one core, per pixel: normalise 12 ns, place 1.3, warp 4, add 2.2,
-           and the live slices 22: 42 ns · 3.0e9 pixels = 125 s an energy. Frames that come faster than that are caught
-           up with at the end. Memory: two sets of one energy's frames, 24 GB.
+it runs    be placed, warped and added to its two knots, which are read and written (48 GB): 6.0 TB over the scan, 60 s
+           an energy at 1 GB/s. Measured on 1024² frames, one core, per pixel: normalise 12 ns, place 1.3, warp 4, add
+           2.2, and the live slices 22: 42 ns · 3.0e9 pixels = 125 s an energy. Frames that come faster than that are
+           caught up with at the end. Memory: two sets of one energy's frames, 24 GB.
 At the     knots 16 · 12.1 GB = 0.19 TB, of which a slab of 4 rows reads 10, as the interpolation reaches 3 further:
 end, read  0.48 TB; all energies at 8 angles, for the spectra and for strange ones 0.05 TB; 12 energies for the geometry
            0.15 TB: 0.7 TB, 12 min at 1 GB/s. Reading all energies for every slab instead, as where a slab is strange
