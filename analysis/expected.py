@@ -111,9 +111,10 @@ def of_references(
         around = (group - mean).T @ (group - mean) / len(group)
         # The line is part of the definition of what a spectrum in units of its jump is.
         free = np.eye(x.size) - np.outer(mean, behind[0])
+        own_smooth, own_other = free @ smooth @ free.T, free @ other @ free.T
         for unlike in _UNLIKE:
             part = min(_OTHER_WIGGLE * unlike, _OTHER_MOST)
-            prior = Prior(mean, around + free @ (unlike**2 * smooth + part**2 * other) @ free.T, rows)
+            prior = Prior(mean, around + unlike**2 * own_smooth + part**2 * own_other, rows)
             priors.append(prior)
             fits.append(_fit(rows @ typical, prior))
     return _mixed(priors, np.array(fits))
