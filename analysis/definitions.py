@@ -26,8 +26,7 @@ def finder(
     noise : (n,) relative standard deviation of the samples on file
     smooth : take the half-jump on the cubic through four values instead of the straight line between two
     """
-    above = wanted.above[:, filed]
-    spread = np.concatenate([above @ basis.vectors @ basis.error(noise), above @ basis.left_out(noise)], axis=1)
+    spread = wanted.above[:, filed] @ basis.folded_error(noise)
     return _finder(wanted, edge, filed, basis.vectors, spread @ spread.T, smooth)
 
 

@@ -129,7 +129,8 @@ class EdgeMap:
             typical = self._stack.spectra(rows, learners(usable, _FEW)).mean(axis=1, dtype=np.float64)
         first = (self._references, typical)
         if predicts:
-            wanted = predicted_functionals(self._energies, rows, self.edge, np.diag(noise**2) * _TYPICAL**2, *first)
+            plainly = identity(rows.size)
+            wanted = predicted_functionals(self._energies, rows, self.edge, plainly, noise * _TYPICAL, *first)
         else:
             wanted = functionals(self._energies, filed, self.edge, jump_known=early is not None)
         half_jump, origin = self.edge.definition == "half_jump", self.edge.nominal + self.edge.energy_offset
@@ -152,11 +153,18 @@ class EdgeMap:
                 population = learn_population(self._energies[rows], self.edge, basis, spectra, own, population)
             if predicts:
                 unit = float(np.median(own)) / max(float(np.median(wanted.jump[rows] @ spectra)), self.edge.min_jump)
-                spread = basis.vectors @ basis.error(basis.noise) * (unit if np.isfinite(unit) else _TYPICAL)
-                wanted = predicted_functionals(self._energies, rows, self.edge, spread @ spread.T, *first) or wanted
+                spread = basis.noise * (unit if np.isfinite(unit) else _TYPICAL)
+                first = (self._references, spectra.mean(axis=1, dtype=np.float64))
+                wanted = predicted_functionals(self._energies, rows, self.edge, basis, spread, *first) or wanted
             level = float(np.sqrt((basis.noise**2).mean()))
             noise, sample, limit = basis.noise / level, sample * np.float32(level), limit / level**2
-        find = finder(wanted, self.edge, filed, noise, basis, smooth=terms > 0)
+        shown, lacking = basis, 0.0
+        if not final and terms:
+            # What folded spectra may lack, repetitions lack as well: it is no noise.
+            shown = replace(basis, hidden=min(basis.learnt, basis.hidden))
+            rest = replace(basis, hidden=basis.hidden - shown.hidden).left_out(noise)
+            lacking = float(((wanted.above[:, filed] @ rest) ** 2).sum(axis=1).mean())
+        find = finder(wanted, self.edge, filed, noise, shown, smooth=terms > 0)
         half, half_noise, drift = np.zeros((0, usable.size), dtype=np.float32), 0.0, wanted.doubt if half_jump else 0.0
         moved = 0.0
         if early is not None and half_jump:
@@ -167,7 +175,7 @@ class EdgeMap:
                 told = tell_jump(self._energies, rows, self.edge, population, trend, *seen, spectra, own, basis, find)
             if told is not None:
                 share, slope, drift, moved = told.share, told.slope, told.drift, told.trend
-                find = finder(told.wanted, self.edge, filed, noise, basis, smooth=True)
+                find = finder(told.wanted, self.edge, filed, noise, shown, smooth=True)
                 # Of a pixel that the basis does not describe, its own jump before says more.
                 wanted = replace(wanted, above=share * wanted.above)
             half, half_noise = half_jump_before(early, origin, share, slope), 0.25 * share**2 * early.jump_noise
@@ -175,20 +183,25 @@ class EdgeMap:
         jump_noise, plain_noise = (
             _variance_of(f.jump, of, noise) for f, of in ((find, basis), (plain, identity(rows.size)))
         )
-        energy, sigma, own_height = (np.empty(usable.size, dtype=np.float32) for _ in range(3))
+        energy, noise_sigma, own_height = (np.empty(usable.size, dtype=np.float32) for _ in range(3))
+        doubted = np.empty(0 if final else usable.size, dtype=np.float32)
         strange, state = np.zeros(usable.size, dtype=bool), np.empty(usable.size, dtype=np.uint8)
         sums = np.empty((self._stack.holes.size, 2))
         fold = basis.fold if terms else basis.fold[:0]
         stack = (self._stack.frames, rows, self._stack.holes, usable)
         folded = (fold.astype(np.float32, order="C"), (1 / basis.noise).astype(np.float32), limit, find, plain)
-        jumps = (half, half_noise, drift, moved)
+        jumps = (half, half_noise, lacking, drift, moved)
         height = own_height
         if early is not None:
             height = np.where(usable, early.jump.reshape(-1), np.float32(np.nan))
             jump_noise = plain_noise = early.jump_noise
-        given: tuple[Any, ...] = (*stack, *folded, *jumps, sample, energy, sigma, own_height, strange, sums)
+        given: tuple[Any, ...] = (
+            *(*stack, *folded, *jumps, sample),
+            *(energy, noise_sigma, doubted, own_height, strange, sums),
+        )
         over = self.edge.min_jump_over_noise * np.sqrt([jump_noise, plain_noise])
-        asked = (height, strange, sample, self.edge.min_jump, *over, origin, FINAL if final else PROVISIONAL)
+        reached, sigma = (FINAL, noise_sigma) if final else (PROVISIONAL, doubted)
+        asked = (height, strange, sample, self.edge.min_jump, *over, origin, reached)
 
         def evaluate(first: int, last: int) -> None:
             evaluate_tiles(first, last, *given)
@@ -197,6 +210,8 @@ class EdgeMap:
             judge(first, last, energy, sigma, state, *asked)
 
         in_threads(len(sums), evaluate)
+        if not final:
+            noise_sigma[np.isnan(energy)] = np.nan
         squares, products = sums.sum(axis=0)
         slope = float(products / squares) if squares > 0 else 0.0
         if early is not None:
@@ -204,6 +219,7 @@ class EdgeMap:
         known = Map(
             energy.reshape(self.shape),
             sigma.reshape(self.shape),
+            noise_sigma.reshape(self.shape),
             height.reshape(self.shape),
             state.reshape(self.shape),
             slope,
@@ -240,7 +256,8 @@ class EdgeMap:
         jump = blank if early is None else early.jump
         state = np.zeros(self.shape, dtype=np.uint8)
         known = population_of(early)
-        return Map(blank, blank.copy(), jump, state, 0.0, np.inf, trend.value, trend.sigma, trend.drift, *known, 0, 0)
+        images = (blank, blank.copy(), blank.copy(), jump, state)
+        return Map(*images, 0.0, np.inf, trend.value, trend.sigma, trend.drift, *known, 0, 0)
 
 
 def _variance_of(weights: NDArray[np.float32], basis: Basis, noise: NDArray[np.float64]) -> float:

@@ -26,9 +26,10 @@ _WIGGLE, _WIGGLE_FROM, _WIGGLE_FALL, _WIGGLE_LENGTH = 0.2, 40.0, 50.0, 8.0
 by a factor of e, and those over which the wiggles are alike."""
 _OTHER_WIGGLE, _OTHER_MOST = 6.0, 0.2
 """Part of these wiggles that a sample has of its own, over what its edge has that no reference has; and at most."""
-_UNLIKE, _UNLIKE_LENGTH = (0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2), 5.0
-"""The same of what distinguishes a sample from all references: as likely as not to be any of these."""
-_NEW = (0.0, 0.001, 0.002, 0.004, 0.006, *_UNLIKE)
+_UNLIKE, _UNLIKE_LENGTH = (0.002, 0.004, 0.006, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2), 5.0
+"""The same of what distinguishes a sample from all references: as likely as not to be any of these, of which the
+least is what a frame's own error hides."""
+_NEW = (0.0, 0.001, *_UNLIKE)
 """The same of what distinguishes spectra from those of the scans before."""
 _NEW_FROM, _NEW_FALL, _NEW_WIGGLE, _NEW_SLOPE = 20.0, 30.0, 4.0, 5e-3
 """So many eV behind the edge it begins to fall, by a factor of e over so many; the wiggles are new to a part of as many
@@ -103,21 +104,20 @@ def of_references(
     rows = np.eye(x.size)[used]
     smooth, other = _alike(x, _UNLIKE_LENGTH), np.zeros((x.size, x.size))
     other[np.ix_(post, post)] = _wiggles(x[post])
-    best, chosen = -np.inf, None
+    priors, fits = [], []
     for offset in _OFFSETS:
         group = np.array([s for r in spectra for s in _shifted(x, r, offset + _SPREAD, before, behind)])
         mean = group.mean(axis=0)
         around = (group - mean).T @ (group - mean) / len(group)
         # The line is part of the definition of what a spectrum in units of its jump is.
         free = np.eye(x.size) - np.outer(mean, behind[0])
+        own_smooth, own_other = free @ smooth @ free.T, free @ other @ free.T
         for unlike in _UNLIKE:
             part = min(_OTHER_WIGGLE * unlike, _OTHER_MOST)
-            prior = Prior(mean, around + free @ (unlike**2 * smooth + part**2 * other) @ free.T, rows)
-            fit = _fit(rows @ typical, prior)
-            if fit > best:
-                best, chosen = fit, prior
-    assert chosen is not None
-    return chosen
+            prior = Prior(mean, around + unlike**2 * own_smooth + part**2 * own_other, rows)
+            priors.append(prior)
+            fits.append(_fit(rows @ typical, prior))
+    return _mixed(priors, np.array(fits))
 
 
 def of_population(
@@ -158,11 +158,23 @@ def _shifted(x: Doubles, spectrum: Spectrum, shifts: Doubles, before: Doubles, b
     return out
 
 
+def _mixed(priors: Sequence[Prior], fits: Doubles) -> Prior:
+    """Mean and covariance of spectra that are of any of these priors, each as likely as it fits (its logarithm)."""
+    likely = np.exp(fits - fits.max())
+    likely /= likely.sum()
+    mean = likely @ np.array([prior.mean for prior in priors])
+    around = np.array([prior.mean for prior in priors]) - mean
+    inside = np.tensordot(likely, np.array([prior.covariance for prior in priors]), axes=1)
+    return Prior(mean, inside + (likely * around.T) @ around, priors[0].rows)
+
+
 def _fit(values: Doubles, prior: Prior) -> float:
     """Logarithm of the restricted likelihood of values (r,) that are an unknown jump times a spectrum of the prior."""
     level = prior.rows @ prior.mean
     scale = float(level @ values) / float(level @ level)
-    return _likelihood(np.outer(values, values) / scale**2, prior, np.zeros((values.size, values.size)))
+    same = np.zeros((values.size, values.size))
+    # The density of the values, not of the values over a jump that differs from prior to prior.
+    return _likelihood(np.outer(values, values) / scale**2, prior, same) - values.size * float(np.log(abs(scale)))
 
 
 def _likelihood(moment: Doubles, prior: Prior, noise: Doubles) -> float:

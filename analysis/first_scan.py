@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redoxscope.analysis.expected import Spectrum, generic, line, of_references, predict
+from redoxscope.analysis.subspace import Basis
 from redoxscope.analysis.xanes import Edge, Floats, Functionals, with_half
 
 _PLATEAU = 3
@@ -18,20 +19,21 @@ def predicted_functionals(
     energies: Floats,
     rows: NDArray[np.intp],
     edge: Edge,
+    basis: Basis,
     noise: NDArray[np.float64],
     references: Sequence[Spectrum] = (),
     typical: NDArray[np.float64] | None = None,
 ) -> Functionals | None:
     """The functionals while part of the post-edge is still to come: its line is predicted from what has been seen.
 
-    Reference spectra serve until two energies of the post-edge are in, which say more. None while there is no pre-edge
-    line, or nothing that the jump can be predicted from: without references, neither the top of the plateau nor any of
-    the post-edge.
+    Reference spectra serve until three energies of the post-edge are in, which say more. None while there is no
+    pre-edge line, or nothing that the jump can be predicted from: without references, neither the top of the plateau
+    nor any of the post-edge.
 
     Parameters
     ----------
     energies : (n,) eV, of the whole scan, ascending; rows : (r,) numbers of those on file
-    noise : (r, r) covariance of a spectrum's samples, in units of the typical jump squared
+    basis : what the samples are folded into; noise : (r,) their standard deviation, in units of the typical jump
     references : spectra of phases that are expected
     typical : (r,) mean spectrum of the sample; without it the references say nothing
     """
@@ -43,7 +45,7 @@ def predicted_functionals(
     if pre is None or line(x, behind) is None:
         return None
     over = (np.eye(x.size) - pre[0] - np.outer(x, pre[1]))[:, rows]
-    spread = over @ noise @ over.T
+    spread = over @ basis.folded_error(noise)
     top = edge.members(energies, edge.plateau)
     passed = top.size > 0 and bool(seen[top[-1] :].any())
     plateau = top[seen[top]]
@@ -55,10 +57,11 @@ def predicted_functionals(
     first = post[:0] if short and plateau.size else post
     priors = [generic(x, behind, plateau, first, edge.plateau_ratio, edge.plateau_scatter)]
     used = np.flatnonzero(seen & (x >= edge.search[0] - edge.nominal))
-    if references and typical is not None and short and used.size >= _PLATEAU:
+    few = short or line(x, post[:-1]) is None
+    if references and typical is not None and few and used.size >= _PLATEAU:
         known = [(at - edge.energy_offset - edge.nominal, absorption) for at, absorption in references]
         priors.append(of_references(x, before, behind, used, known, over @ typical))
-    predictions = [p for p in (predict(x, behind, prior, spread) for prior in priors) if p is not None]
+    predictions = [p for p in (predict(x, behind, prior, spread @ spread.T) for prior in priors) if p is not None]
     predicted = min(predictions, key=lambda p: p.doubt, default=None)
     if predicted is None or predicted.doubt > _DOUBTFUL:
         return None

@@ -15,22 +15,25 @@ def _doubt(
     steep: NDArray[np.float32],
     half: NDArray[np.float32],
     half_variance: float,
+    lacking: float,
     jump: NDArray[np.float32],
     drift: float,
     trend: float,
     noise: NDArray[np.float32],
     sigma: NDArray[np.float32],
+    total: NDArray[np.float32],
 ) -> None:
-    """Add to sigma what half the jump is not known to: see `evaluate_tiles`."""
-    if half_variance == 0 and drift == 0:
-        return
+    """Add the noise of half the jump to sigma, and what that is not known to on top of it: see `evaluate_tiles`."""
     known = half.shape[0] > 0
-    for p in range(at.size):
+    for p in range(total.size):
         level = (half[0, p] if known else np.float32(0.5) * jump[p]) / noise[p]
         moved = at[p] - half[2, p] if known else np.float32(0.0)
         part = np.float32(drift * drift) + np.float32(trend * trend) * moved * moved
-        more = np.float32(half_variance) + (level * level * part if drift > 0 else np.float32(0.0))
-        sigma[p] = np.sqrt(sigma[p] * sigma[p] + more / (steep[p] * steep[p]))
+        flat = np.float32(1.0) / (steep[p] * steep[p])
+        seen = sigma[p] * sigma[p] + np.float32(half_variance) * flat
+        sigma[p] = np.sqrt(seen)
+        more = np.float32(lacking) + (level * level * part if drift > 0 else np.float32(0.0))
+        total[p] = np.sqrt(seen + more * flat)
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
@@ -48,11 +51,13 @@ def evaluate_tiles(
     plain: Finder,
     half: NDArray[np.float32],
     half_variance: float,
+    lacking: float,
     drift: float,
     trend: float,
     sample: NDArray[np.float32],
     at: NDArray[np.float32],
     sigma: NDArray[np.float32],
+    total: NDArray[np.float32],
     jump: NDArray[np.float32],
     strange: NDArray[np.bool_],
     sums: NDArray[np.float64],
@@ -69,10 +74,13 @@ def evaluate_tiles(
     limit : a spectrum whose residual, in units of its sample variance, exceeds this is evaluated by `plain`
     find, plain : see `Finder`; of k coefficients, and of n samples
     half : (3, pixel) a line for `find_edges` and the edge it was right for, eV from the nominal one, or (0, pixel)
-    half_variance : its variance, in units of the pixel's sample variance
+    half_variance, lacking : variance of its noise, and of what the folded rows may lack, in units of the pixel's sample
+        variance
     drift, trend : relative standard deviation of the jump that comes on top of it, and that per eV of the edge's way
     sample : (pixel,) or (1,) standard deviation of a sample; NaN if unknown
-    at, sigma, jump, strange : (pixel,) are filled; eV from the nominal edge, sigma in eV; whether evaluated by `plain`
+    at, sigma, jump, strange : (pixel,) are filled; eV from the nominal edge, that by the samples' noise in eV; whether
+        evaluated by `plain`
+    total : (pixel,) is filled with sigma and what is not known on top of the noise; or (0,) where nothing is left open
     sums : (tile, 2) is filled with the sums of jump² and jump·slope
     """
     for b in range(first, last):
@@ -92,11 +100,13 @@ def evaluate_tiles(
             plain,
             half[:, part],
             half_variance,
+            lacking,
             drift,
             trend,
             noise,
             at[part],
             sigma[part],
+            total[part],
             jump[part],
             strange[part],
         )
@@ -113,11 +123,13 @@ def _evaluate(
     plain: Finder,
     half: NDArray[np.float32],
     half_variance: float,
+    lacking: float,
     drift: float,
     trend: float,
     noise: NDArray[np.float32],
     at: NDArray[np.float32],
     sigma: NDArray[np.float32],
+    total: NDArray[np.float32],
     jump: NDArray[np.float32],
     strange: NDArray[np.bool_],
 ) -> tuple[float, float]:
@@ -134,13 +146,14 @@ def _evaluate(
     combine(by.slope.reshape(1, -1), c, height[1:])
     steep = np.empty(size, dtype=np.float32)
     find_edges(by, c, level, at, sigma, steep)
-    _doubt(at, steep, level, half_variance, height[0], drift, trend, noise, sigma)
+    _doubt(at, steep, level, half_variance, lacking, height[0], drift, trend, noise, sigma, total)
     count = _misfits(block, c, whiten, noise, limit, usable, strange) if terms > 0 else 0
     if count > 0:
         own = np.empty((n, count), dtype=np.float32)
         own_level = np.empty((half.shape[0], count), dtype=np.float32)
         own_at, own_sigma = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
         own_steep, own_noise = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
+        own_total = np.empty(min(count, total.size), dtype=np.float32)
         where = np.flatnonzero(strange)
         for q in range(count):
             p = where[q]
@@ -152,10 +165,13 @@ def _evaluate(
         own_height = np.zeros((1, count), dtype=np.float32)
         combine(plain.jump.reshape(1, -1), own, own_height)
         find_edges(plain, own, own_level, own_at, own_sigma, own_steep)
-        _doubt(own_at, own_steep, own_level, half_variance, own_height[0], drift, trend, own_noise, own_sigma)
+        of_half = (half_variance, 0.0, own_height[0], drift, trend)
+        _doubt(own_at, own_steep, own_level, *of_half, own_noise, own_sigma, own_total)
         for q in range(count):
             p = where[q]
             at[p], sigma[p], height[0, p] = own_at[q], own_sigma[q], own_height[0, q]
+            if total.size > 0:
+                total[p] = own_total[q]
     first, second = 0.0, 0.0
     tall, lean = height[0], height[1]
     for p in range(size):
@@ -164,6 +180,8 @@ def _evaluate(
         if usable[p]:
             first += float(tall[p] * tall[p])
             second += float(tall[p] * lean[p])
+    for p in range(total.size):
+        total[p] *= noise[p]
     return first, second
 
 

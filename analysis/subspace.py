@@ -48,6 +48,8 @@ class Basis:
     of it"""
     hidden: float
     """Variance, in units of the noise's, that the spectra may have in each direction that is not in the basis"""
+    learnt: float
+    """The same that the noise of those it was learnt from puts into them: the basis points a little off"""
 
     def error(self, noise: NDArray[np.float64]) -> NDArray[np.float64]:
         """(K, n) square root of the coefficients' covariance, for samples (n,) of this standard deviation."""
@@ -56,6 +58,10 @@ class Basis:
     def left_out(self, noise: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n, n) square root of the covariance of what the folded spectra may lack."""
         return np.asarray(np.sqrt(self.hidden) * (np.eye(noise.size) - self.projection) * noise)
+
+    def folded_error(self, noise: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n, K + n) square root of the covariance of folded spectra: their noise, and what they may lack."""
+        return np.concatenate([self.vectors @ self.error(noise), self.left_out(noise)], axis=1)
 
     @property
     def projection(self) -> NDArray[np.float64]:
@@ -151,7 +157,7 @@ def learn(
     kept, excess = _components(products, shown, count, least, most)
     # A component is not seen below a spike of the root of n/count, wherever it points.
     hidden = float(np.sqrt(n / count)) / max(n - kept.shape[1], 1)
-    return Basis(kept * shown[:, None], kept.T / shown, shown, excess, hidden)
+    return Basis(kept * shown[:, None], kept.T / shown, shown, excess, hidden, kept.shape[1] / count)
 
 
 def _components(
@@ -274,4 +280,4 @@ def unit(sample: NDArray[np.floating]) -> NDArray[np.float32]:
 
 def identity(n: int) -> Basis:
     """The basis that leaves a spectrum of n energies as it is."""
-    return Basis(np.eye(n), np.eye(n), np.ones(n), np.ones(n), 0.0)
+    return Basis(np.eye(n), np.eye(n), np.ones(n), np.ones(n), 0.0, 0.0)

@@ -148,3 +148,93 @@ def test_a_prediction_is_unbiased_and_ends_at_the_line_through_all_samples():
     assert found.jump_line @ smooth == pytest.approx([level, slope], abs=0.02)
     assert found.doubt < 0.03
     assert line(x, post) @ sample == pytest.approx(np.polyfit(x[post], sample[post], 1)[::-1])
+
+
+DENSE = np.arange(8190, 8460.1, 0.25)
+
+
+def drawn(seed, pixels=2500):
+    """A sample of what the profile says is known of an edge, its pixels' edges apart, and the half-jump of each.
+
+    The plateau is as high as `plateau_ratio` and `plateau_scatter` say; behind it a line and wiggles of 5 to 20 %.
+    """
+    rng = np.random.default_rng(seed)
+    x = DENSE - rng.normal(8341.3, 0.9)
+    behind = np.maximum(x, 0)
+    length, turn = rng.uniform(6, 11), rng.uniform(0, 2 * np.pi)
+    wiggles = np.exp(-behind / 50) * np.sin(behind / length + turn) * (1 - np.exp(-np.maximum(x - 12, 0) / 8))
+    step = (1 + rng.normal(-5e-4, 7e-4) * x) / (1 + np.exp(-x / rng.uniform(0.8, 1.8)))
+    step += rng.uniform(0.05, 0.2) * wiggles * (x > 12)
+    white = np.exp(-(((x - rng.uniform(4.5, 8)) / rng.uniform(3, 6)) ** 2))
+    top, post = ((low <= DENSE) & (high >= DENSE) for low, high in (EDGE.plateau, EDGE.post))
+    jump = np.polyfit(DENSE[post] - 8341, step[post], 1)[1]
+    ratio = EDGE.plateau_ratio * (1 + EDGE.plateau_scatter * rng.standard_normal())
+    mu = step + (ratio * jump - step[top].mean()) / white[top].mean() * white
+    shifts = rng.uniform(0.1, 1.0) * rng.standard_normal(64)
+    spectra = np.stack([np.interp(ENERGIES - shift, DENSE, mu) for shift in shifts], axis=1)
+    other = rng.uniform(0.2, 0.4, pixels) * (1 - 3.5e-4 * (ENERGIES - 8341)[:, None])
+    clean = rng.uniform(0.2, 0.6, pixels) * spectra[:, rng.integers(0, 64, pixels)] + other
+    return clean, half_jump(clean)
+
+
+def by_parts(clean, photons, parts, references=(), seed=1):
+    """A scan by photon statistics of one flat and one image, and its maps up to some energies."""
+    rng = np.random.default_rng(seed)
+    counts, flats = rng.poisson(photons * np.exp(-clean)).clip(1), rng.poisson(photons, clean.shape)
+    scan, maps = EdgeMap(ENERGIES, clean.shape[1:], EDGE, references), []
+    for i, energy in enumerate(ENERGIES):
+        scan.update(i, -np.log(counts[i] / flats[i]), 1 / counts[i] + 1 / flats[i])
+        if energy in parts:
+            maps.append(scan.result())
+    return maps
+
+
+def repeated(energies, sigmas):
+    """Width of the pulls over repetitions, (repetition, pixel), against their mean."""
+    count = len(energies)
+    pulls = (energies - energies.mean(axis=0)) / sigmas * np.sqrt(count / (count - 1))
+    return np.nanmedian(np.abs(pulls)) / 0.6745
+
+
+def images(maps):
+    """Edge energies, their sigmas and the noise in these."""
+    return (np.array([getattr(m, name) for m in maps]) for name in ("edge_energy", "sigma", "noise_sigma"))
+
+
+@pytest.mark.parametrize("photons", [1500, 20000])
+def test_sigma_over_samples_of_which_is_known_what_the_profile_says(photons):
+    """What is not known is the same in all pixels of a sample: it takes many samples to see whether sigma tells it."""
+    pulls = []
+    for seed in range(100):
+        clean, truth = drawn(seed, 1000)
+        energies, sigmas, _ = images(by_parts(clean, photons, [8352.0, 8396.0, 8441.0]))
+        pulls.append((energies - truth) / sigmas)
+    for part in np.array(pulls).swapaxes(0, 1):
+        assert 0.9 < np.nanmedian(np.abs(part)) / 0.6745 < 1.1
+
+
+@pytest.mark.parametrize("photons", [1500, 20000])
+def test_noise_without_references(photons):
+    """Over repetitions, which do not show what is not known of the sample."""
+    clean, _ = drawn(3)
+    runs = [by_parts(clean, photons, [8352.0, 8360.0, 8396.0, 8414.0, 8441.0], seed=seed) for seed in range(4)]
+    for maps in zip(*runs, strict=True):
+        energies, sigmas, noise = images(maps)
+        assert 0.9 < repeated(energies, noise) < 1.1
+        assert (noise <= sigmas)[np.isfinite(energies)].all()
+
+
+@pytest.mark.parametrize("photons", [1500, 20000])
+@pytest.mark.parametrize(
+    ("names", "offset", "first"),
+    [(("NiO", "LiNiO2"), 0.0, 8346), (("NiO", "LiNiO2"), 1.2, 8346), (("NiO",), 0.0, 8352)],
+)
+def test_noise_with_references(shared_data: Path, names, offset, first, photons):
+    """With those that are there, on another scale, and with one of the two only."""
+    clean, _ = mixtures(shared_data, 9000)
+    references = [(energies + offset, mu) for energies, mu in (measured(shared_data, name) for name in names)]
+    parts = [part for part in (8346.0, 8347.0, 8349.0, 8352.0, 8378.0, 8396.0) if part >= first]
+    runs = [by_parts(clean, photons, parts, references, seed) for seed in range(8)]
+    for maps in zip(*runs, strict=True):
+        energies, _, noise = images(maps)
+        assert 0.9 < repeated(energies, noise) < 1.1

@@ -1,4 +1,7 @@
-"""Provisional values of a series: their sigma is the width of their errors, whatever has reacted since."""
+"""Provisional values of a series: their sigma is the width of their errors, whatever has reacted since.
+
+Against the truth that is sigma, over repetitions, where only the noise is another, the part of it that is noise.
+"""
 
 from dataclasses import replace
 
@@ -75,6 +78,12 @@ def width(pulls):
     return np.nanmedian(np.abs(pulls)) / 0.6745
 
 
+def repeated(energies, sigmas):
+    """Pulls over repetitions, (repetition, ...), against their mean."""
+    count = len(energies)
+    return (energies - energies.mean(axis=0)) / sigmas * np.sqrt(count / (count - 1))
+
+
 REACTIONS = {"none": 0.0, "small": 0.1, "large": 1.2}
 
 
@@ -99,9 +108,42 @@ def test_width_of_the_pulls_where_the_phases_have_been_seen_before(reaction, upt
         before = particle.scan(photons, rng=rng).result()
         particle.react(REACTIONS[reaction])
         early = particle.scan(photons, upto, rng).result(previous=before)
-        found.append((early.edge_energy, early.sigma))
-    energies, sigmas = np.array(found).swapaxes(0, 1)
-    assert 0.9 < width((energies - energies.mean(axis=0)) / sigmas * np.sqrt(4 / 3)) < 1.1
+        found.append((early.edge_energy, early.noise_sigma))
+    assert 0.9 < width(repeated(*np.array(found).swapaxes(0, 1))) < 1.1
+
+
+@pytest.mark.parametrize("photons", [1500, 20000])
+@pytest.mark.parametrize("upto", [8344, 8349, 8378, 8441])
+def test_noise_of_a_phase_never_seen_and_of_the_step_after_it(upto, photons):
+    """No repetition shows what is not known of the new phase; sigma says that there is more than noise."""
+    unseen, after = [], []
+    for seed in range(4):
+        particle, rng = Particle(9), np.random.default_rng(seed)
+        particle.state -= 5
+        before = particle.scan(photons, rng=rng).result()
+        for by, found in ((5.5, unseen), (0.3, after)):
+            particle.react(by)
+            early = particle.scan(photons, upto, rng).result(previous=before)
+            found.append((early.edge_energy, early.noise_sigma))
+            assert (early.noise_sigma <= early.sigma)[early.state == PROVISIONAL].all()
+            np.testing.assert_array_equal(np.isnan(early.noise_sigma), np.isnan(early.edge_energy))
+            before = particle.scan(photons, rng=rng).result(previous=before)
+            np.testing.assert_array_equal(before.noise_sigma, before.sigma)
+    for found in (unseen, after):
+        assert 0.9 < width(repeated(*np.array(found).swapaxes(0, 1))) < 1.1
+
+
+def test_noise_of_a_sample_of_one_phase():
+    """All spectra are alike but for the amount: nearly nothing of the noise is left, and that little is told."""
+    found = []
+    for seed in range(4):
+        particle, rng = Particle(9), np.random.default_rng(seed)
+        particle.state -= 30
+        before = particle.scan(4000, rng=rng).result()
+        early = particle.scan(4000, 8378, rng).result(previous=before)
+        found.append((early.edge_energy, early.noise_sigma))
+    assert 0.9 < width(repeated(*np.array(found).swapaxes(0, 1))) < 1.1
+    assert np.median(early.noise_sigma) < 0.1
 
 
 def test_a_reaction_to_a_phase_never_seen_is_in_the_sigma():
@@ -153,6 +195,7 @@ def test_width_of_the_pulls_without_a_subspace(upto, photons):
         particle.react(0.1)
         scan = particle.scan(photons, upto, rng)
         found.append(scan.result(previous=before, subspace=False))
-    energies, sigmas = (np.array([getattr(f, name) for f in found]) for name in ("edge_energy", "sigma"))
+    names = ("edge_energy", "sigma", "noise_sigma")
+    energies, sigmas, noise = (np.array([getattr(f, name) for f in found]) for name in names)
     assert 0.9 < width((energies - particle.truth()) / sigmas) < 1.1
-    assert 0.9 < width((energies - energies.mean(axis=0)) / sigmas * np.sqrt(4 / 3)) < 1.1
+    assert 0.9 < width(repeated(energies, noise)) < 1.1
