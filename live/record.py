@@ -62,6 +62,7 @@ def scan_record(scan: MapScan, maps: Maps, profile: Profile, *, complete: bool =
             bad=len(scan.bad),
         ),
         pixel_size=scan.series.pixel_size,
+        sigma_noise_share=_noise_share(found),
         edges={
             table.group: _edge_record(table.name, table.nominal, maps.others[table.name])
             for table in profile.other_edges
@@ -69,6 +70,11 @@ def scan_record(scan: MapScan, maps: Maps, profile: Profile, *, complete: bool =
         },
         **(_front(found, time, scan.series, window) if complete else {}),
     )
+
+
+def _noise_share(found: Map) -> float:
+    known = np.isfinite(found.edge_energy) & (found.sigma > 0)
+    return float(np.median(found.noise_sigma[known] / found.sigma[known])) if known.any() else float("nan")
 
 
 def _edge_record(name: str, nominal: float, found: Map) -> EdgeRecord:

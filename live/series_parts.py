@@ -139,6 +139,9 @@ class ScanRecord:
     """(n,) 0 to 1."""
     pixel_size: float = np.nan
     """µm; NaN if it is not known: then lengths are in px."""
+    sigma_noise_share: float = np.nan
+    """Part of a pixel's sigma that is photon noise, the median: longer exposures make that smaller; the rest comes with
+    the energies still to come."""
     front_length: float = np.nan
     """µm or px."""
     front_components: int = -1

@@ -17,7 +17,7 @@ from redoxscope.live.nexus import open_read
 
 Array = NDArray[np.floating]
 
-_OPTIONAL = ("front_length", "front_components", "front_speed", "front_speed_sigma")
+_OPTIONAL = ("sigma_noise_share", "front_length", "front_components", "front_speed", "front_speed_sigma")
 _STATISTICS = (
     "gaussian_histogram",
     "gaussian_edges",

@@ -169,9 +169,19 @@ def _facts(record: ScanRecord) -> str:
         return "no edge energy yet"
     warm = f"{record.temperature:.0f} °C, " if np.isfinite(record.temperature) else ""
     return (
-        f"{warm}median {np.median(known):.2f} eV, {100 * record.transformed_fraction:.0f} % transformed, "
-        f"front {int(np.sum(record.front))} px{_line(record)}"
+        f"{warm}median {np.median(known):.2f} eV{_doubt(record)}, "
+        f"{100 * record.transformed_fraction:.0f} % transformed, front {int(np.sum(record.front))} px{_line(record)}"
     )
+
+
+def _doubt(record: ScanRecord) -> str:
+    """A pixel's sigma, and of a provisional one how much of it is noise."""
+    sigma = record.edge_energy_sigma[np.isfinite(record.edge_energy_sigma)]
+    if sigma.size == 0:
+        return ""
+    share = record.sigma_noise_share
+    text = f" ± {np.median(sigma):.2f} a pixel"
+    return text + (f" ({100 * share:.0f} % of it noise)" if share < 0.995 else "")
 
 
 def _line(record: ScanRecord) -> str:
