@@ -17,7 +17,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from redoxscope.analysis.topography.curvature import BASE, MIXES, WINDOWS, WindowedCurvature
-from redoxscope.analysis.topography.surface_cells import between, cell, cells, number_cells, sums_around
+from redoxscope.analysis.topography.surface_cells import cell, cells, number_cells, place, sums_around
 from redoxscope.analysis.topography.window_risk import REFERENCE, over_border
 
 Floats = NDArray[np.floating]
@@ -32,7 +32,7 @@ _REACH = 7.0
 """Voxels; standard deviation of the weights in a patch, interpolation between patches included."""
 _NARROWER = 2
 """Mixes from the chosen one to that with less bias: the next one of the same order."""
-_SIGNIFICANT = 4.0
+_SIGNIFICANT = 2.0
 """Times its variance by noise that the square of a coefficient has to be; what is above is kept in proportion."""
 _MEAN, _SLOPE = 0.3, 0.12
 """Shares of the variance at a vertex that are left in the coefficients, before the ratio of window to patch: measured
@@ -44,9 +44,12 @@ _FLAT, _STRAIGHT = 1e-9, 1e-10
 
 def regressed(
     points: Floats, found: WindowedCurvature, mix: Indices, covariance: Doubles, scale: Doubles, depth: Doubles,
-    at: Floats, mean: Floats,
-) -> tuple[Doubles, Doubles, Doubles]:  # fmt: skip
-    """Mean curvature as it is expected to be, given that by the chosen windows.
+    at: Floats, mean: Image, gaussian: Image,
+) -> tuple[Doubles, Doubles, Image, Image]:  # fmt: skip
+    """Curvature as it is expected to be, given that by the chosen windows.
+
+    The sum of the principal curvatures changes, their difference does not, H² - K = (κ₁ - κ₂)²/4: so K does not scatter
+    where H does not.
 
     Parameters
     ----------
@@ -57,12 +60,12 @@ def regressed(
     scale : (m,) how much stronger than that the noise is
     depth : (m,) distance to the nearest missing voxel
     at : (n, 3) the places, not negative
-    mean : (n,) H there by the window chosen for each, 1/voxel
+    mean, gaussian : (n,) H and K there by the window chosen for each, 1/voxel and 1/voxel²
 
     Returns
     -------
-    the expectation (n,), its derivative by `mean` (n,), and the variance that noise of the regression's coefficients
-    adds (n,), 1/voxel²
+    H (n,), K (n,), the derivative of H by `mean` (n,), and the variance of H by the noise of the regression's
+    coefficients (n,), 1/voxel²
     """
     shape = cells(at, _CELL)
     number = np.full(shape, -1, dtype=np.int32)
@@ -70,10 +73,12 @@ def regressed(
     total = _moments(
         points, found.mean, found.slope, mix, MIXES, BASE, WINDOWS, covariance, scale, depth, number, len(places)
     )
-    count, *results = np.zeros((5, *shape), dtype=np.float32)
-    _solve(places, number, total, count, *results)
-    constant, slope, bend, unsure = (between(count, r, at, _CELL) for r in results)
-    return constant + (1 + slope + bend * mean) * mean, 1 + slope + 2 * bend * mean, unsure
+    count, result = np.zeros(shape, dtype=np.float32), np.zeros((*shape, 4), dtype=np.float32)
+    _solve(places, number, total, count, result)
+    new_mean, new_gaussian = np.empty(len(at)), np.empty(len(at))
+    gain, unsure = np.empty(len(at), dtype=np.float32), np.empty(len(at), dtype=np.float32)
+    _apply(count, result, at, mean, gaussian, new_mean, new_gaussian, gain, unsure)
+    return new_mean, new_gaussian, gain, unsure
 
 
 @njit(cache=True, nogil=True)
@@ -106,8 +111,10 @@ def _moments(
         differ *= over_border(depth[p], wide) ** 2
         sums = out[number[cell(points, p, _CELL)]]
         sums[0] += 1
+        power = weight
         for k in range(5):
-            sums[1 + k] += weight * x**k
+            sums[1 + k] += power
+            power *= x
         sums[6] += weight * apart
         sums[7] += weight * apart * x - shared
         sums[8] += weight * apart * x * x - 2 * shared * x
@@ -118,19 +125,44 @@ def _moments(
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def _solve(
-    places: Numbers, number: Numbers, total: Doubles, count: Image, constant: Image, slope: Image, bend: Image,
-    unsure: Image,
-) -> None:  # fmt: skip
-    """Points in each cell, and times that what to add to X: constant, and multiples of X and X²."""
+def _solve(places: Numbers, number: Numbers, total: Doubles, count: Image, result: Image) -> None:
+    """Points in each cell, and times that what `_parabola` finds."""
     for i in prange(len(places)):
         z, y, x = places[i, 0], places[i, 1], places[i, 2]
         count[z, y, x] = total[i, 0]
         sums = sums_around(places[i], number, total)
         if total[i, 0] > 0 and sums[1] > 0:
-            a, b, c, variance = _parabola(sums[2:] / sums[1])
-            constant[z, y, x], slope[z, y, x], bend[z, y, x] = total[i, 0] * a, total[i, 0] * b, total[i, 0] * c
-            unsure[z, y, x] = total[i, 0] * variance
+            found = _parabola(sums[2:] / sums[1])
+            for k in range(4):
+                result[z, y, x, k] = total[i, 0] * found[k]
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _apply(
+    count: Image, result: Image, at: Floats, mean: Image, gaussian: Image, new_mean: Doubles, new_gaussian: Doubles,
+    gain: Image, unsure: Image,
+) -> None:  # fmt: skip
+    """The parabola between the cells' middles, at each place."""
+    for p in prange(len(at)):
+        iz, iy, ix, z, y, x = place(at, p, _CELL)
+        points = constant = slope = bend = variance = 0.0
+        for dz in range(2):
+            for dy in range(2):
+                for dx in range(2):
+                    weight = (z if dz else 1 - z) * (y if dy else 1 - y) * (x if dx else 1 - x)
+                    near = result[iz + dz, iy + dy, ix + dx]
+                    points += weight * count[iz + dz, iy + dy, ix + dx]
+                    constant += weight * near[0]
+                    slope += weight * near[1]
+                    bend += weight * near[2]
+                    variance += weight * near[3]
+        share = 1 / points if points > 0 else 0.0
+        h = np.float64(mean[p])
+        more = share * (constant + (slope + bend * h) * h)
+        new_mean[p] = h + more
+        new_gaussian[p] = gaussian[p] + more * (2 * h + more)
+        gain[p] = 1 + share * (slope + 2 * bend * h)
+        unsure[p] = share * variance
 
 
 @njit(cache=True, nogil=True)

@@ -40,13 +40,13 @@ def number_cells(points: Floats, size: float, number: Numbers) -> Numbers:
 
 
 @njit(cache=True, nogil=True)
-def sums_around(place: Numbers, number: Numbers, total: Doubles) -> Doubles:
+def sums_around(middle: Numbers, number: Numbers, total: Doubles) -> Doubles:
     """Sums (k,) of a cell and its neighbours, from those of all cells (cell, k)."""
     sums = np.zeros(total.shape[1])
     for dz in range(-1, 2):
         for dy in range(-1, 2):
             for dx in range(-1, 2):
-                near = number[place[0] + dz, place[1] + dy, place[2] + dx]
+                near = number[middle[0] + dz, middle[1] + dy, middle[2] + dx]
                 if near >= 0:
                     weight = 0.5 ** (abs(dz) + abs(dy) + abs(dx))
                     for k in range(sums.size):
@@ -82,9 +82,7 @@ def between(count: Image, total: Image, at: Floats, size: float) -> Doubles:
     """(n,) means `total`/`count` of the cells around each place, the nearer the more they count; 0 without any."""
     out = np.zeros(len(at))
     for p in prange(len(at)):
-        z, y, x = at[p, 0] / size + 0.5, at[p, 1] / size + 0.5, at[p, 2] / size + 0.5
-        iz, iy, ix = int(z), int(y), int(x)
-        z, y, x = z - iz, y - iy, x - ix
+        iz, iy, ix, z, y, x = place(at, p, size)
         points = values = 0.0
         for dz in range(2):
             for dy in range(2):
@@ -95,3 +93,11 @@ def between(count: Image, total: Image, at: Floats, size: float) -> Doubles:
         if points > 0:
             out[p] = values / points
     return out
+
+
+@njit(inline="always")
+def place(at: Floats, p: int, size: float) -> tuple[int, int, int, float, float, float]:
+    """The cell whose middle is before a point in each direction, and how far behind that the point is, in cells."""
+    z, y, x = at[p, 0] / size + 0.5, at[p, 1] / size + 0.5, at[p, 2] / size + 0.5
+    iz, iy, ix = int(z), int(y), int(x)
+    return iz, iy, ix, z - iz, y - iy, x - ix

@@ -66,12 +66,10 @@ def choose_curvature(
 ) -> ChosenCurvature:
     """Curvature by the window of least risk at each vertex.
 
-    Some vertices decide for all: windows are wider than their distance. The regression changes the sum of the principal
-    curvatures and leaves their difference, H² - K = (κ₁ - κ₂)²/4, so that K does not scatter where H does not.
-
-    The standard error is that by noise, as the regression passes it on, that of the regression's own coefficients and,
-    added in squares, what the last widening changed as far as it exceeds what noise explains. Where the surface bends,
-    a vertex that noise has displaced has another H than the place it stands for: by 2H² - K times the displacement.
+    Some vertices decide for all: windows are wider than their distance. The standard error is that by noise, as the
+    regression passes it on, that of the regression's own coefficients and, added in squares, what the last widening
+    changed as far as it exceeds what noise explains. Where the surface bends, a vertex that noise has displaced has
+    another H than the place it stands for: by 2H² - K times the displacement.
 
     Parameters
     ----------
@@ -89,14 +87,14 @@ def choose_curvature(
     deciding = points[SOME]
     mix = windows_of_least_risk(deciding, some, covariance, strength[SOME], deep[SOME], points)
     by_window, gaussian_by_window, slope = curvature_at(ladder, points, mix)
-    mean, gain, unsure = regressed(deciding, some, mix[SOME], covariance, strength[SOME], deep[SOME], points, by_window)
-    gaussian = gaussian_by_window + (mean - by_window) * (mean + by_window)
+    mean, gaussian, gain, unsure = regressed(
+        deciding, some, mix[SOME], covariance, strength[SOME], deep[SOME], points, by_window, gaussian_by_window
+    )
     excess = np.empty(len(deciding))
     _excess(some.mean, some.slope, unit[FLAT_TOPS], WINDOWS, strength[SOME], deep[SOME], BASE[mix[SOME]], excess)
-    square = _LEFT * evened(deciding, excess, points, _CELL) + unsure
-    square += np.square(gain * (2 * np.square(mean) - gaussian) * shift * strength / np.maximum(slope, 1e-30))
+    biased = evened(deciding, excess, points, _CELL)
     sigma = np.empty(len(points))
-    _errors(slope, gain, unit, WINDOWS[BASE], strength, deep, mix, square, sigma)
+    _errors(mean, gaussian, slope, gain, unit, WINDOWS[BASE], strength, deep, mix, shift, unsure, biased, sigma)
     return ChosenCurvature(mean, gaussian, sigma, mix)
 
 
@@ -151,11 +149,12 @@ def _excess(
 
 @njit(parallel=True, cache=True, nogil=True)
 def _errors(
-    slope: Image, gain: Doubles, unit: Floats, windows: Floats, scale: Floats, depth: Floats,
-    chosen: NDArray[np.intp], square: Floats, sigma: Doubles,
+    mean: Doubles, gaussian: Doubles, slope: Image, gain: Image, unit: Floats, windows: Floats, scale: Floats,
+    depth: Floats, chosen: NDArray[np.intp], shift: float, unsure: Image, biased: Doubles, sigma: Doubles,
 ) -> None:  # fmt: skip
-    """By noise, and `square` added to that in squares."""
+    """By noise and by displacement, both as the regression passes them on, by its coefficients, and by bias."""
     for p in prange(len(slope)):
         w = chosen[p]
         by_noise = gain[p] * _deviation(unit[w], slope[p], scale[p], windows[w], depth[p])
-        sigma[p] = np.sqrt(by_noise * by_noise + square[p])
+        moved = gain[p] * (2 * mean[p] ** 2 - gaussian[p]) * shift * scale[p] / max(slope[p], 1e-30)
+        sigma[p] = np.sqrt(by_noise * by_noise + moved * moved + unsure[p] + _LEFT * biased[p])
