@@ -32,7 +32,7 @@ _REACH = 7.0
 """Voxels; standard deviation of the weights in a patch, interpolation between patches included."""
 _NARROWER = 2
 """Mixes from the chosen one to that with less bias: the next one of the same order."""
-_SIGNIFICANT = 2.0
+_SIGNIFICANT = 4.0
 """Times its variance by noise that the square of a coefficient has to be; what is above is kept in proportion."""
 _MEAN, _SLOPE = 0.3, 0.12
 """Shares of the variance at a vertex that are left in the coefficients, before the ratio of window to patch: measured
