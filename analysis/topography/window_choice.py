@@ -1,7 +1,8 @@
 """The curvature at each vertex by the window that suits it, and how exact it is there.
 
 Where the front is flat a wide window takes the noise away; where it bends sharply only a narrow one leaves the bend as
-it is: `window_risk` tells which is right where. Distances are in voxels.
+it is: `window_risk` tells which is right where, and `curvature_regression` what its result means for the true
+curvature. Distances are in voxels.
 """
 
 from collections.abc import Sequence
@@ -21,9 +22,11 @@ from redoxscope.analysis.topography.curvature import (
     curvature_at,
     level_weights,
 )
+from redoxscope.analysis.topography.curvature_regression import regressed
 from redoxscope.analysis.topography.noise import Noise
 from redoxscope.analysis.topography.scale_space import Level, widths
-from redoxscope.analysis.topography.window_risk import ROUNDING, evened, over_border, windows_of_least_risk
+from redoxscope.analysis.topography.surface_cells import evened
+from redoxscope.analysis.topography.window_risk import ROUNDING, over_border, windows_of_least_risk
 
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
@@ -31,12 +34,16 @@ Image = NDArray[np.float32]
 
 SOME = slice(None, None, 4)
 """Vertices that decide about the windows."""
+_CELL = 4.0
+"""Voxels over which biases are evened out."""
+_LEFT = 2.0
+"""Square of the bias that is left, over that of the change of H from the next narrower window: measured on shapes."""
 _BROAD = 0.2
 
 
 @dataclass(frozen=True)
 class ChosenCurvature:
-    """Curvature at some points by the window that suits each."""
+    """Curvature at some points by the window that suits each, and by what is regressed on that."""
 
     mean: Doubles
     """(n,) 1/voxel."""
@@ -59,11 +66,10 @@ def choose_curvature(
 ) -> ChosenCurvature:
     """Curvature by the window of least risk at each vertex.
 
-    Some vertices decide for all: windows are wider than their distance. The standard error is that by noise and, added
-    in squares, twice the change of H from the next narrower flat-top window as far as it exceeds what noise explains:
-    for a bias of fourth order in the width that is the bias itself (for the narrowest window, the change to the next
-    is; a window of sixth order has less). Where the surface bends, a vertex that noise has displaced has another H
-    than the place it stands for: by 2H² - K times the displacement.
+    Some vertices decide for all: windows are wider than their distance. The standard error is that by noise, as the
+    regression passes it on, that of the regression's own coefficients and, added in squares, what the last widening
+    changed as far as it exceeds what noise explains. Where the surface bends, a vertex that noise has displaced has
+    another H than the place it stands for: by 2H² - K times the displacement.
 
     Parameters
     ----------
@@ -80,14 +86,16 @@ def choose_curvature(
     deep, strength = np.ascontiguousarray(depth, np.float64), np.ascontiguousarray(scale, np.float64)
     deciding = points[SOME]
     mix = windows_of_least_risk(deciding, some, covariance, strength[SOME], deep[SOME], points)
-    mean, gaussian, slope = curvature_at(ladder, points, mix)
+    by_window, gaussian_by_window, slope = curvature_at(ladder, points, mix)
+    mean, gaussian, gain, unsure = regressed(
+        deciding, some, mix[SOME], covariance, strength[SOME], deep[SOME], points, by_window, gaussian_by_window
+    )
     excess = np.empty(len(deciding))
     _excess(some.mean, some.slope, unit[FLAT_TOPS], WINDOWS, strength[SOME], deep[SOME], BASE[mix[SOME]], excess)
-    square = 4 * evened(deciding, excess, points)
-    square += np.square((2 * np.square(mean) - gaussian) * shift * strength / np.maximum(slope, 1e-30))
+    biased = evened(deciding, excess, points, _CELL)
     sigma = np.empty(len(points))
-    _errors(slope, unit, WINDOWS[BASE], strength, deep, mix, square, sigma)
-    return ChosenCurvature(mean.astype(np.float64), gaussian.astype(np.float64), sigma, mix)
+    _errors(mean, gaussian, slope, gain, unit, WINDOWS[BASE], strength, deep, mix, shift, unsure, biased, sigma)
+    return ChosenCurvature(mean, gaussian, sigma, mix)
 
 
 def window_for_histograms(
@@ -141,11 +149,12 @@ def _excess(
 
 @njit(parallel=True, cache=True, nogil=True)
 def _errors(
-    slope: Image, unit: Floats, windows: Floats, scale: Floats, depth: Floats, chosen: NDArray[np.intp],
-    square: Floats, sigma: Doubles,
+    mean: Doubles, gaussian: Doubles, slope: Image, gain: Image, unit: Floats, windows: Floats, scale: Floats,
+    depth: Floats, chosen: NDArray[np.intp], shift: float, unsure: Image, biased: Doubles, sigma: Doubles,
 ) -> None:  # fmt: skip
-    """By noise, and `square` added to that in squares."""
+    """By noise and by displacement, both as the regression passes them on, by its coefficients, and by bias."""
     for p in prange(len(slope)):
         w = chosen[p]
-        by_noise = _deviation(unit[w], slope[p], scale[p], windows[w], depth[p])
-        sigma[p] = np.sqrt(by_noise * by_noise + square[p])
+        by_noise = gain[p] * _deviation(unit[w], slope[p], scale[p], windows[w], depth[p])
+        moved = gain[p] * (2 * mean[p] ** 2 - gaussian[p]) * shift * scale[p] / max(slope[p], 1e-30)
+        sigma[p] = np.sqrt(by_noise * by_noise + moved * moved + unsure[p] + _LEFT * biased[p])

@@ -12,6 +12,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from redoxscope.analysis.topography.curvature import BASE, MIXES, WINDOWS, WindowedCurvature
+from redoxscope.analysis.topography.surface_cells import between, cell, cells, number_cells, sums_around
 
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
@@ -19,13 +20,13 @@ Image = NDArray[np.float32]
 Numbers = NDArray[np.int32]
 
 _CELL = 4.0
-"""Voxels; means are taken over a cell and its neighbours, which count half as much in each direction."""
+"""Voxels; means are taken over such cells, see `surface_cells`."""
 _SLACK = 1.2
 """Per voxel of the narrower window's width. By noise the mean square of N differences varies by √(2/N) of itself, and
 N, the windows that fit side by side, is about (6/width)²: five standard deviations."""
 ROUNDING = 3e-4
 """Of 1/voxel: rounding and spline, so that a field without noise has a variance."""
-_REFERENCE = 4
+REFERENCE = 4
 """Window whose slope weighs the vertices: noise of H goes with 1/slope."""
 
 
@@ -52,60 +53,13 @@ def windows_of_least_risk(
     depth : (m,) distance to the nearest missing voxel
     at : (n, 3) the places, not negative
     """
-    shape = _cells(at)
+    shape = cells(at, _CELL)
     number = np.full(shape, -1, dtype=np.int32)
-    places = _number(points, number)
+    places = number_cells(points, _CELL, number)
     total = _moments(points, found.mean, found.slope, scale, depth, WINDOWS, number, len(places))
     count, choice = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
     _decide(places, number, total, MIXES, BASE, WINDOWS, covariance, count, choice)
-    return np.rint(_between(count, choice, at)).astype(np.intp)
-
-
-def evened(points: Floats, values: Floats, at: Floats) -> Doubles:
-    """Means of scattered values (m,) over cells, and between these at other places: (n,), 0 where no point is near.
-
-    Parameters
-    ----------
-    points : (m, 3) in voxels, not negative
-    at : (n, 3) likewise
-    """
-    shape = _cells(at)
-    count, total = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
-    _scatter(points, values, count, total)
-    return np.asarray(_between(count, total, at), dtype=np.float64)
-
-
-def _cells(at: Floats) -> tuple[int, ...]:
-    """How many there are in each direction, with one more on either side."""
-    return tuple(int(n / _CELL) + 3 for n in at.max(axis=0, initial=0))
-
-
-@njit(inline="always")
-def _cell(points: Floats, p: int) -> tuple[int, int, int]:
-    """That of a point."""
-    return int(points[p, 0] / _CELL) + 1, int(points[p, 1] / _CELL) + 1, int(points[p, 2] / _CELL) + 1
-
-
-@njit(cache=True, nogil=True)
-def _scatter(points: Floats, values: Floats, count: Image, total: Image) -> None:
-    for p in range(len(points)):
-        z, y, x = _cell(points, p)
-        count[z, y, x] += 1
-        total[z, y, x] += values[p]
-
-
-@njit(cache=True, nogil=True)
-def _number(points: Floats, number: Numbers) -> Numbers:
-    """Number the cells that hold points; returns where they are, (cell, 3)."""
-    places = np.empty((len(points), 3), dtype=np.int32)
-    n = 0
-    for p in range(len(points)):
-        z, y, x = _cell(points, p)
-        if number[z, y, x] < 0:
-            number[z, y, x] = n
-            places[n] = z, y, x
-            n += 1
-    return places[:n].copy()
+    return np.rint(between(count, choice, at, _CELL)).astype(np.intp)
 
 
 @njit(cache=True, nogil=True)
@@ -117,15 +71,14 @@ def _moments(
     out = np.zeros((cells, 2 + windows + windows * (windows + 1) // 2))
     part = np.empty(windows)
     for p in range(len(points)):
-        weight = np.float64(slope[_REFERENCE, p])
+        weight = np.float64(slope[REFERENCE, p])
         known = weight > 0
         for w in range(windows):
-            part[w] = weight * (np.float64(mean[w, p]) - np.float64(mean[_REFERENCE, p]))
+            part[w] = weight * (np.float64(mean[w, p]) - np.float64(mean[REFERENCE, p]))
             known &= np.isfinite(part[w]) and slope[w, p] > 0
         if not known:
             continue
-        z, y, x = _cell(points, p)
-        sums = out[number[z, y, x]]
+        sums = out[number[cell(points, p, _CELL)]]
         sums[0] += 1
         sums[1] += weight * weight
         k = 2 + windows
@@ -147,15 +100,7 @@ def _decide(
     """Points in each cell, and the window of least risk times that."""
     for i in prange(len(places)):
         z, y, x = places[i, 0], places[i, 1], places[i, 2]
-        sums = np.zeros(total.shape[1])
-        for dz in range(-1, 2):
-            for dy in range(-1, 2):
-                for dx in range(-1, 2):
-                    near = number[z + dz, y + dy, x + dx]
-                    if near >= 0:
-                        weight = 0.5 ** (abs(dz) + abs(dy) + abs(dx))
-                        for k in range(sums.size):
-                            sums[k] += weight * total[near, k]
+        sums = sums_around(places[i], number, total)
         count[z, y, x] = total[i, 0]
         if total[i, 0] > 0:
             choice[z, y, x] = total[i, 0] * _least_risk(sums / sums[0], mixes, base, windows, covariance)
@@ -185,23 +130,3 @@ def _least_risk(
         if risk < least:
             best, least = c, risk
     return best
-
-
-@njit(parallel=True, cache=True, nogil=True)
-def _between(count: Image, total: Image, at: Floats) -> Doubles:
-    """(n,) means of the cells around each place, the nearer the more they count."""
-    out = np.zeros(len(at))
-    for p in prange(len(at)):
-        z, y, x = at[p, 0] / _CELL + 0.5, at[p, 1] / _CELL + 0.5, at[p, 2] / _CELL + 0.5
-        iz, iy, ix = int(z), int(y), int(x)
-        z, y, x = z - iz, y - iy, x - ix
-        points = values = 0.0
-        for dz in range(2):
-            for dy in range(2):
-                for dx in range(2):
-                    weight = (z if dz else 1 - z) * (y if dy else 1 - y) * (x if dx else 1 - x)
-                    points += weight * count[iz + dz, iy + dy, ix + dx]
-                    values += weight * total[iz + dz, iy + dy, ix + dx]
-        if points > 0:
-            out[p] = values / points
-    return out
