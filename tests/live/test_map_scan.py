@@ -135,7 +135,9 @@ def test_a_map_is_provisional_before_the_end_with_the_baselines_of_the_scan_befo
         for name, doc in run[half + 1 :]:
             monitor(name, doc)
         monitor.finish()
-        assert set(np.unique(list_series(data)[0].scan(-1).state)) <= {0, 2}
+        stored = list_series(data)[0].scan(-1)
+        assert set(np.unique(stored.state)) <= {0, 2}
+        assert stored.sigma_noise_share == 1
     first, second = shown
     for found, true, most in ((first, short.true_maps[0], 0.5), (second, short.true_maps[1], 0.35)):
         assert set(np.unique(found.state)) == {0, 1}
@@ -144,6 +146,7 @@ def test_a_map_is_provisional_before_the_end_with_the_baselines_of_the_scan_befo
         assert covered > 0.6
     # The first scan's jump is a guess from what is known of the edge, and its map says so.
     assert np.nanmedian(first.sigma) > 1.5 * np.nanmedian(second.sigma)
+    assert np.nanmedian(first.noise_sigma / first.sigma) < 0.8 * np.nanmedian(second.noise_sigma / second.sigma) <= 0.8
 
 
 @pytest.mark.parametrize(
