@@ -7,7 +7,7 @@ built on this class. Memory: one scan of frames, float32.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 from redoxscope.analysis.definitions import finder
 from redoxscope.analysis.expected import Spectrum
 from redoxscope.analysis.first_scan import predicted_functionals
-from redoxscope.analysis.frame_stack import FrameStack, NotWholeError
+from redoxscope.analysis.frame_stack import FrameStack
 from redoxscope.analysis.jump_trend import Trend, learn_trend
+from redoxscope.analysis.known_map import FINAL as FINAL
+from redoxscope.analysis.known_map import NONE as NONE
+from redoxscope.analysis.known_map import PROVISIONAL as PROVISIONAL
 from redoxscope.analysis.known_map import Map as Map
 from redoxscope.analysis.known_map import half_jump_before, population_of
-from redoxscope.analysis.map_pass import evaluate_tiles, judge
 from redoxscope.analysis.previous_scan import learn_population, tell_jump
-from redoxscope.analysis.subspace import Basis, identity, learn, learners, misfit_limit, tall_learners
-from redoxscope.analysis.threads import in_threads
+from redoxscope.analysis.scan_pass import Estimator, KnownJump, evaluate_scan
+from redoxscope.analysis.subspace import identity, learn, learners, misfit_limit, tall_learners
 from redoxscope.analysis.xanes import Edge, Floats, functionals
 
-NONE, PROVISIONAL, FINAL = 0, 1, 2
 _TYPICAL = 0.02
 """Noise of a sample over the jump, where it is not known."""
 _FEW = 2000
@@ -165,8 +166,7 @@ class EdgeMap:
             rest = replace(basis, hidden=basis.hidden - shown.hidden).left_out(noise)
             lacking = float(((wanted.above[:, filed] @ rest) ** 2).sum(axis=1).mean())
         find = finder(wanted, self.edge, filed, noise, shown, smooth=terms > 0)
-        half, half_noise, drift = np.zeros((0, usable.size), dtype=np.float32), 0.0, wanted.doubt if half_jump else 0.0
-        moved = 0.0
+        jump = KnownJump(np.zeros((0, usable.size), dtype=np.float32), 0.0, lacking, wanted.doubt if half_jump else 0.0)
         if early is not None and half_jump:
             share, slope, drift, moved = 1.0, early.jump_slope, trend.drift, trend.sigma
             told = None
@@ -178,63 +178,30 @@ class EdgeMap:
                 find = finder(told.wanted, self.edge, filed, noise, shown, smooth=True)
                 # Of a pixel that the basis does not describe, its own jump before says more.
                 wanted = replace(wanted, above=share * wanted.above)
-            half, half_noise = half_jump_before(early, origin, share, slope), 0.25 * share**2 * early.jump_noise
+            half = half_jump_before(early, origin, share, slope)
+            jump = KnownJump(half, 0.25 * share**2 * early.jump_noise, lacking, drift, moved)
         plain = finder(wanted, self.edge, filed, noise, identity(rows.size), smooth=False) if terms else find
-        jump_noise, plain_noise = (
-            _variance_of(f.jump, of, noise) for f, of in ((find, basis), (plain, identity(rows.size)))
-        )
-        energy, noise_sigma, own_height = (np.empty(usable.size, dtype=np.float32) for _ in range(3))
-        doubted = np.empty(0 if final else usable.size, dtype=np.float32)
-        strange, state = np.zeros(usable.size, dtype=bool), np.empty(usable.size, dtype=np.uint8)
-        sums = np.empty((self._stack.holes.size, 2))
-        fold = basis.fold if terms else basis.fold[:0]
-        stack = (self._stack.frames, rows, self._stack.holes, usable)
-        folded = (fold.astype(np.float32, order="C"), (1 / basis.noise).astype(np.float32), limit, find, plain)
-        jumps = (half, half_noise, lacking, drift, moved)
-        height = own_height
-        if early is not None:
-            height = np.where(usable, early.jump.reshape(-1), np.float32(np.nan))
-            jump_noise = plain_noise = early.jump_noise
-        given: tuple[Any, ...] = (
-            *(*stack, *folded, *jumps, sample),
-            *(energy, noise_sigma, doubted, own_height, strange, sums),
-        )
-        over = self.edge.min_jump_over_noise * np.sqrt([jump_noise, plain_noise])
-        reached, sigma = (FINAL, noise_sigma) if final else (PROVISIONAL, doubted)
-        asked = (height, strange, sample, self.edge.min_jump, *over, origin, reached)
-
-        def evaluate(first: int, last: int) -> None:
-            evaluate_tiles(first, last, *given)
-            if (self._stack.holes[first:last] < 0).any():
-                raise NotWholeError
-            judge(first, last, energy, sigma, state, *asked)
-
-        in_threads(len(sums), evaluate)
-        if not final:
-            noise_sigma[np.isnan(energy)] = np.nan
-        squares, products = sums.sum(axis=0)
-        slope = float(products / squares) if squares > 0 else 0.0
-        if early is not None:
-            slope = early.jump_slope
+        how = Estimator(find, plain, basis, terms > 0, noise, limit)
+        found = evaluate_scan(self._stack, rows, usable, sample, self.edge, how, jump, early, final=final)
         known = Map(
-            energy.reshape(self.shape),
-            sigma.reshape(self.shape),
-            noise_sigma.reshape(self.shape),
-            height.reshape(self.shape),
-            state.reshape(self.shape),
-            slope,
-            jump_noise,
+            found.energy.reshape(self.shape),
+            found.sigma.reshape(self.shape),
+            found.noise_sigma.reshape(self.shape),
+            found.jump.reshape(self.shape),
+            found.state.reshape(self.shape),
+            found.jump_slope,
+            found.jump_noise,
             trend.value,
             trend.sigma,
             trend.drift,
             *population,
             terms,
-            int(np.count_nonzero(strange)),
+            found.misfits,
         )
         if not final or previous is None or not half_jump:
             return known
         before, now = ((m.edge_energy, m.sigma, m.jump) for m in (previous, known))
-        scatter = (sample * np.sqrt(previous.jump_noise + jump_noise)).astype(np.float32)
+        scatter = (sample * np.sqrt(previous.jump_noise + found.jump_noise)).astype(np.float32)
         trend = learn_trend(before, now, scatter, trend, self.edge.jump_trend_scatter)
         return replace(known, jump_trend=trend.value, jump_trend_sigma=trend.sigma, jump_drift=trend.drift)
 
@@ -258,8 +225,3 @@ class EdgeMap:
         known = population_of(early)
         images = (blank, blank.copy(), blank.copy(), jump, state)
         return Map(*images, 0.0, np.inf, trend.value, trend.sigma, trend.drift, *known, 0, 0)
-
-
-def _variance_of(weights: NDArray[np.float32], basis: Basis, noise: NDArray[np.float64]) -> float:
-    """Variance of weights·coefficients in units of a sample's."""
-    return float(((weights @ basis.error(noise)) ** 2).sum())

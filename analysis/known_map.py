@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 from redoxscope.analysis.previous_scan import NOBODY, Population
 
+NONE, PROVISIONAL, FINAL = 0, 1, 2
+"""States of a pixel."""
+
 
 @dataclass(frozen=True)
 class Map:

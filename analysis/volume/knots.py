@@ -21,6 +21,9 @@ Floats = NDArray[np.floating]
 KNOTS = 16
 _DENSE = 10.0
 """eV on either side of the edge within which the knots are densest."""
+_UNTOLD = 16.0
+"""Variance of coefficients that knots may leave open, in that of the noise. On planted scans with noise it is 1 to 6,
+on the recorded one 1.2; where there is next to no noise, misplaced edges of the object make it up to 11."""
 _MISPLACED = 0.1
 """px by which a projection may have been folded beside its place."""
 
@@ -46,7 +49,7 @@ class Unmixing:
     shifts: NDArray[np.float64]
     """(angle, 2) px (dy, dx), where all that was folded at an angle stands in the end"""
     sound: NDArray[np.bool_]
-    """(angle,) whether all energies are in the knots, where they belong"""
+    """(angle,) whether all energies are in the knots, where they belong; nowhere, if knots do not tell these spectra"""
 
 
 def knot_weights(energies: ArrayLike, edge: Edge) -> NDArray[np.float64]:
@@ -82,8 +85,10 @@ def unmixing(
     """
     seen = products @ weights.T
     mixing = basis @ seen @ np.linalg.pinv(weights @ seen, rcond=1e-12, hermitian=True)
+    untold = np.linalg.eigvalsh(basis @ products @ basis.T - mixing @ seen.T @ basis.T)[-1]
+    tell = untold < _UNTOLD * np.median(np.linalg.eigvalsh(products))
     off = shifts - placed
     common = np.median(off, axis=0)
     # NaN, not placed, is not near.
     near = np.all(abs(off - common) < _MISPLACED, axis=2)
-    return Unmixing(mixing, np.nan_to_num(common), np.all(near & taken, axis=0))
+    return Unmixing(mixing, np.nan_to_num(common), tell & np.all(near & taken, axis=0))

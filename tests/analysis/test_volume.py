@@ -12,6 +12,7 @@ from redoxscope.analysis.tomography.recipe import Recipe
 from redoxscope.analysis.tomography.reconstruction import reconstruct
 from redoxscope.analysis.volume.evaluate import edge_volume
 from redoxscope.analysis.volume.folding import basis_of, spectral_products
+from redoxscope.analysis.volume.knots import knot_weights, unmixing
 from redoxscope.analysis.xanes import Edge
 
 from .arriving import arrived_volume
@@ -205,6 +206,17 @@ def test_what_was_folded_as_it_came_gives_the_volume_of_all_energies(noise):
         errors = [np.nanmedian(np.abs(v.edge_energy[7:-7][:, inside] - phase)) for v in (found, at_once)]
         assert errors[0] < 1.1 * errors[1] + 0.005
     assert read < 1.5, "it was read more than"
+
+
+def test_spectra_that_knots_do_not_tell_apart_are_taken_from_all_energies():
+    """Two phases that differ between knots only."""
+    weights = knot_weights(ENERGIES, EDGE)
+    hidden = np.linalg.svd(weights)[2][-1]
+    placed = np.zeros((ENERGIES.size, ANGLES.size, 2))
+    for differing, told in ((weights[8] / np.linalg.norm(weights[8]), True), (hidden, False)):
+        products = np.eye(ENERGIES.size) + 1e3 * np.outer(differing, differing)
+        found = unmixing(basis_of(products), products, weights, placed, placed, placed[..., 0] == 0)
+        assert (found.sound == told).all()
 
 
 def test_projections_that_lack_on_arrival_are_told_by_the_others():
