@@ -67,7 +67,7 @@ def crossing_intervals(x: NDArray[np.float64], covariance: NDArray[np.float64], 
     first[j] = np.minimum(j - 1, m - size)
     at = j - 1 - first[j]
     taps[j, 0, at], taps[j, 1, at], taps[j, 1, at + 1] = 1.0, -1.0, 1.0
-    if cubic:
+    if size == 4:
         j = np.arange(2, m - 1)
         first[j] = j - 2
         t = (x[j[:, None] + np.arange(-2, 2)] - x[j - 1, None]) / (x[j] - x[j - 1])[:, None]

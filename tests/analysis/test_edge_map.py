@@ -44,11 +44,14 @@ def test_any_order_ends_at_the_batch_result(frames, order, subspace):
     assert (found.state == FINAL).all()
 
 
-def test_looking_in_between_changes_nothing(frames):
+@pytest.mark.parametrize("later", [False, True], ids=["first scan", "next scan"])
+def test_looking_in_between_changes_nothing(frames, later):
+    """However little of the edge has been seen."""
+    previous = fill(frames).result() if later else None
     scan = EdgeMap(ENERGIES, frames.shape[1:], EDGE)
     for i in range(N):
         scan.update(i, frames[i], NOISE**2)
-        scan.result()
+        scan.result(previous=previous)
     assert_same(scan.result(), fill(frames).result())
 
 
