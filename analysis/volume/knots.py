@@ -3,7 +3,7 @@
 Each energy is shared between the two of M knots that it lies between, as in linear interpolation; the knots are dense
 at the edge, where spectra bend. What a spectrum was between them is not lost: the sample's few spectra, known at the
 end from all energies of some angles, are told apart by their knots, and the coefficients of any mixture of them follow
-linearly. On the recorded 3D scan this errs by 0.111 eV (median) with 16 knots and 0.117 with 8, where folding all 32
+linearly. On the recorded 3D scan this errs by 0.111 eV (median) with 16 knots and 0.115 with 8, where folding all 32
 energies into the learnt spectra errs by 0.110.
 """
 
