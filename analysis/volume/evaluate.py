@@ -124,15 +124,27 @@ def edge_volume(
     ValueError
         If the shapes disagree, or the energies with data do not cover the edge's windows.
     """
-    tell = progress or (lambda stage, fraction: None)
     plan = plan_volume(
-        projections, energies, angles, [edge], scales=scales, recipe=recipe, subspace=subspace, progress=tell
+        projections, energies, angles, [edge], scales=scales, recipe=recipe, subspace=subspace, progress=progress
     )
+    return planned_volume(projections, plan, threads=threads, progress=progress)
+
+
+def planned_volume(
+    projections: Tomograms,
+    plan: VolumePlan,
+    *,
+    knots: Tomograms | None = None,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> EdgeVolume:
+    """The volume of the main edge, slab after slab; parameters as of `edge_volume` and `evaluate_rows`."""
+    tell = progress or (lambda stage, fraction: None)
     slabs = []
     parts = slab_rows(plan, projections[0].shape)
     for rows in parts:
         tell("reconstruct", rows.start / parts[-1].stop)
-        slabs += evaluate_rows(projections, plan, rows, threads=threads)
+        slabs += evaluate_rows(projections, plan, rows, knots=knots, threads=threads)
     volume, sigma, jump = (
         np.concatenate([getattr(s, name) for s in slabs]) for name in ("edge_energy", "sigma", "jump")
     )

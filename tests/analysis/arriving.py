@@ -5,7 +5,7 @@ import numpy as np
 from redoxscope.analysis.alignment.drift import DriftTracker
 from redoxscope.analysis.alignment.row_warp import warp
 from redoxscope.analysis.tomography.reconstruction import fill_missing
-from redoxscope.analysis.volume.evaluate import EdgeVolume, evaluate_rows, remove_specks, slab_rows
+from redoxscope.analysis.volume.evaluate import planned_volume
 from redoxscope.analysis.volume.knots import Early, knot_weights
 from redoxscope.analysis.volume.plan import plan_volume
 
@@ -45,12 +45,5 @@ def arrived_volume(projections, energies, angles, edge):
         projections, energies, angles, [edge], alignment=tracker.finish(p.coarse for p in placed), early=early
     )
     files = [Counted(p) for p in projections]
-    slabs = [
-        s for rows in slab_rows(plan, projections[0].shape) for s in evaluate_rows(files, plan, rows, knots=list(knots))
-    ]
-    energy, sigma, jump = (np.concatenate([getattr(s, n) for s in slabs]) for n in ("edge_energy", "sigma", "jump"))
-    remove_specks(energy, sigma)
-    strange = np.concatenate([np.full(len(s.edge_energy), s.strange) for s in slabs])
-    main = plan.edges[0]
-    volume = EdgeVolume(energy, sigma, jump, main.threshold, len(main.basis), plan.alignment, strange)
+    volume = planned_volume(files, plan, knots=list(knots))
     return volume, sum(f.read for f in files) / projections.size

@@ -23,6 +23,9 @@ ANGLES = np.arange(0, 180, 4.0)
 EDGE = Edge()
 ROWS, WIDTH, RADIUS = 24, 48, 15.0
 PHASES = (8339.4, 8341.8)
+EITHER_WAY = pytest.mark.parametrize(
+    "made", [edge_volume, lambda *scan: arrived_volume(*scan)[0]], ids=["at once", "as it came"]
+)
 
 
 def spectrum(half_jump):
@@ -154,7 +157,7 @@ def test_what_a_person_should_know_is_found():
     assert any("reaches beyond the sides of the view" in text for text in beyond.findings)
 
 
-@pytest.mark.parametrize("made", [edge_volume, lambda *scan: arrived_volume(*scan)[0]], ids=["at once", "as it came"])
+@EITHER_WAY
 @pytest.mark.parametrize(("noise", "slack"), [(0.002, 0.1), (0.01, 0.3)])
 def test_a_rare_phase_is_not_pulled_to_the_common_ones(noise, slack, made):
     """A grain of 0.6 % of the particle, with an edge far from the others and a peak that they do not have."""
@@ -173,7 +176,7 @@ def test_a_rare_phase_is_not_pulled_to_the_common_ones(noise, slack, made):
     assert np.nanmedian(volume.edge_energy[6:-6][:, truth() < 5]) == pytest.approx(PHASES[0], abs=0.06)
 
 
-@pytest.mark.parametrize("made", [edge_volume, lambda *scan: arrived_volume(*scan)[0]], ids=["at once", "as it came"])
+@EITHER_WAY
 def test_more_spectra_than_the_basis_holds_are_seen_and_each_energy_is_reconstructed(made):
     """Fourteen grains with a peak of their own each, at 14 energies."""
     projections = cylinder(0.002)
