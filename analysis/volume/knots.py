@@ -24,6 +24,8 @@ _DENSE = 10.0
 _UNTOLD = 16.0
 """Variance of coefficients that knots may leave open, in that of the noise. On planted scans with noise it is 1 to 6,
 on the recorded one 1.2; where there is next to no noise, misplaced edges of the object make it up to 11."""
+_BEYOND = 1.0
+"""eV beyond an edge's windows that still belong to it, where there are several edges."""
 _MISPLACED = 0.1
 """px by which a projection may have been folded beside its place."""
 
@@ -50,6 +52,15 @@ class Unmixing:
     """(angle, 2) px (dy, dx), where all that was folded at an angle stands in the end"""
     sound: NDArray[np.bool_]
     """(angle,) whether all energies are in the knots, where they belong; nowhere, if knots do not tell these spectra"""
+
+
+def of_edge(energies: ArrayLike, edge: Edge, *, alone: bool) -> NDArray[np.bool_]:
+    """(energy,) which energies (eV) are an edge's: all if it is alone, else those of its windows.
+
+    What another edge does to a spectrum is none of this one's business.
+    """
+    at = np.asarray(energies, dtype=np.float64)
+    return np.asarray((at > edge.pre[0] - _BEYOND) & (at < edge.post[1] + _BEYOND) | alone)
 
 
 def knot_weights(energies: ArrayLike, edge: Edge) -> NDArray[np.float64]:

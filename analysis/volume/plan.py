@@ -24,7 +24,7 @@ from redoxscope.analysis.volume.folding import (
     strangeness,
     telling_angles,
 )
-from redoxscope.analysis.volume.knots import Early, Unmixing, unmixing
+from redoxscope.analysis.volume.knots import Early, Unmixing, of_edge, unmixing
 from redoxscope.analysis.volume.voxels import VoxelEstimator, survey
 from redoxscope.analysis.xanes import Edge
 
@@ -119,9 +119,8 @@ def plan_volume(
     chosen = _covered(edges, every[used])
     found = []
     for edge in chosen:
-        # What another edge does to a spectrum is none of this one's business.
-        near = (every[used] > edge.pre[0] - 1) & (every[used] < edge.post[1] + 1) | (len(chosen) == 1)
-        found.append(_plan_edge(projections, plan, edge, used[near], subspace, early))
+        its = used[of_edge(every[used], edge, alone=len(chosen) == 1)]
+        found.append(_plan_edge(projections, plan, edge, its, subspace, early))
     tell("survey", 1.0)
     return replace(plan, edges=tuple(found))
 

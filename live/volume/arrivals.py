@@ -9,21 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from redoxscope.analysis.alignment.coarse_frames import Coarse
 from redoxscope.analysis.alignment.drift import DriftTracker
 from redoxscope.analysis.alignment.gauge import Alignment
 from redoxscope.analysis.alignment.row_warp import warp
 from redoxscope.analysis.tomography.reconstruction import fill_missing
-from redoxscope.analysis.volume.knots import KNOTS, Early, knot_weights
+from redoxscope.analysis.volume.knots import Early, knot_weights, of_edge
 from redoxscope.analysis.xanes import Edge
 from redoxscope.live.profile import Profile
 from redoxscope.live.volume.knot_files import KnotFiles
 from redoxscope.live.volume.tomograms import Made, TomogramFiles
-
-_BEYOND = 1.0
-"""eV beyond an edge's windows that still belong to it, where there are several."""
 
 
 class Arrivals:
@@ -78,8 +75,7 @@ class Arrivals:
             return None
         still = warp(fill_missing(projections), placed.shifts, scale)
         for edge in self._edges:
-            if self._belongs(energy, edge):
-                self._knots.add(edge.name, knot_weights([energy], edge)[:, 0], still)
+            self._knots.add(edge.name, self._weights([energy], edge)[:, 0], still)
         return still
 
     def catch_up(self, progress: Callable[[float], None]) -> None:
@@ -106,14 +102,11 @@ class Arrivals:
         energies, shifts = np.array(list(self._taken))[order], np.array(self._shifts)[order]
         folded = np.isfinite(shifts).all(axis=(1, 2))
         shape = (self._files.angles.size, *self._files[energies[0]].shape[1:])
-        weights = {}
-        for edge in self._edges:
-            its = folded & np.array([self._belongs(energy, edge) for energy in energies])
-            weights[edge.name] = knot_weights(energies, edge) * its
-        return Early({name: self._knots.of(name, KNOTS, shape) for name in weights}, weights, shifts)
+        weights = {edge.name: self._weights(energies, edge) * folded for edge in self._edges}
+        return Early({name: self._knots.of(name, shape) for name in weights}, weights, shifts)
 
-    def _belongs(self, energy: float, edge: Edge) -> bool:
-        return len(self._edges) == 1 or edge.pre[0] - _BEYOND < energy < edge.post[1] + _BEYOND
+    def _weights(self, energies: ArrayLike, edge: Edge) -> NDArray[np.float64]:
+        return knot_weights(energies, edge) * of_edge(energies, edge, alone=len(self._edges) == 1)
 
     def _ascending(self) -> NDArray[np.intp]:
         return np.argsort(list(self._taken))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from redoxscope.analysis.volume.knots import KNOTS
 from redoxscope.live.atomic import need_room
 from redoxscope.live.profile_tables import group_name
 from redoxscope.live.volume.tomograms import Tomogram
@@ -21,9 +22,9 @@ class KnotFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def of(self, edge: str, count: int, shape: tuple[int, ...]) -> list[NDArray[np.float32]]:
+    def of(self, edge: str, shape: tuple[int, ...]) -> list[NDArray[np.float32]]:
         """The knots (angle, row, col) of an edge, as arrays that can be sliced; those that got nothing are zeros."""
-        paths = [self._path(edge, knot) for knot in range(count)]
+        paths = [self._path(edge, knot) for knot in range(KNOTS)]
         nothing = np.broadcast_to(np.float32(0), shape)
         found: list[NDArray[np.float32]] = [Tomogram(p) if p.exists() else nothing for p in paths]  # type: ignore[misc]
         return found

@@ -56,8 +56,7 @@ def make_slab(folder: str, number: int) -> int:
         rows = slab_rows(plan, shape)[number]
         slabs = []
         for i, edge in enumerate(plan.edges):
-            known = edge.unmixing
-            knots = KnotFiles(place / KNOTS).of(edge.edge.name, known.mixing.shape[1], shape) if known else None
+            knots = KnotFiles(place / KNOTS).of(edge.edge.name, shape) if edge.unmixing else None
             slabs.append(evaluate_rows(tomograms, plan, rows, number=i, knots=knots))
         write_slab(target, slabs)
     return number

@@ -4,7 +4,6 @@ They outlive the process: what is there need not be normalised again.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -71,12 +70,8 @@ class TomogramFiles:
         return Tomogram(self._path(energy))
 
     def all(self) -> list[NDArray[np.float32]]:
-        """By ascending energy; see `of`."""
-        return self.of(self.energies)
-
-    def of(self, energies: Sequence[float]) -> list[NDArray[np.float32]]:
-        """The tomograms of some energies; as arrays, since one in a file can be sliced as they can."""
-        tomograms: list[Any] = [self[energy] for energy in energies]
+        """By ascending energy; as arrays, since one in a file can be sliced as they can."""
+        tomograms: list[Any] = [self[energy] for energy in self.energies]
         return tomograms
 
     def start_over(self, angles: NDArray[np.float64]) -> None:
