@@ -38,19 +38,27 @@ def transmission(
     """
     if sample.shape != flat.shape:
         raise ValueError(f"sample frame is {sample.shape}, flat frame is {flat.shape}: they must be the same")
-    signal = sample.astype(np.float32) - np.asarray(dark, dtype=np.float32)
-    beam = flat.astype(np.float32) - np.asarray(dark, dtype=np.float32)
-    lit = (signal > 0) & (beam > 0)
-    out = np.full(signal.shape, np.nan, dtype=np.float32)
-    np.divide(signal, beam, out=out, where=lit)
-    return out * np.float32(exposure_ratio)
+    # In place: the memory that a new array needs costs more than what is done with it.
+    level = np.asarray(dark, dtype=np.float32)
+    out, beam = sample.astype(np.float32), flat.astype(np.float32)
+    out -= level
+    beam -= level
+    lit = (out > 0) & (beam > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        out /= beam
+    out *= np.float32(exposure_ratio)
+    out[~lit] = np.nan
+    return out
 
 
 def absorbance(transmitted: NDArray[np.floating]) -> NDArray[np.float32]:
     """Absorbance -ln T of a transmission (any shape); NaN where T is not positive and finite."""
-    out = np.full(transmitted.shape, np.nan, dtype=np.float32)
-    np.log(transmitted, out=out, where=(transmitted > 0) & np.isfinite(transmitted))
-    return -out
+    # Of all at once and then without what is none: numpy takes masked logarithms one by one.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        out = np.asarray(np.log(transmitted), dtype=np.float32)
+    np.negative(out, out=out)
+    out[~np.isfinite(out)] = np.nan
+    return out
 
 
 def absorbance_variance(
@@ -66,8 +74,10 @@ def absorbance_variance(
     flat_counts : counts of the flat above dark, broadcastable
     photons_per_count : detected photons per camera count (1 if the camera counts photons)
     """
-    photons = np.maximum(np.asarray(flat_counts, dtype=np.float32) * photons_per_count, 1e-6)
-    return np.asarray((1.0 + np.exp(absorbed)) / photons, dtype=np.float32)
+    photons = np.maximum(np.asarray(flat_counts, dtype=np.float32) * np.float32(photons_per_count), np.float32(1e-6))
+    out = np.asarray(np.exp(absorbed), dtype=np.float32)
+    out += 1
+    return np.asarray(out / photons)
 
 
 def air_level(absorbed: Floats, variance: Floats) -> float:

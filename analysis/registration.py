@@ -11,6 +11,7 @@ there (tests/analysis/test_registration.py compares them).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -130,26 +131,27 @@ class Registration:
         known = self._current or self._previous
         near = known[min(known, key=lambda i: abs(i - index))] if known else (0.0, 0.0)
         start = np.array(near) / factor
-        band = _moved(image, scale, start)
+        fine = _fine_structure(image)
+        band = _moved(fine, scale, start)
         if not band.std() > 1e-6:
             return Placement(near, np.inf, 0.0, False)
         if not self._pool:
             self._keep(index, band, near, 0.0, 0.0)
             return Placement(near, 0.0, 1.0, True)
         components = [*self._first, *self._pool]
-        best = self._fit(image, scale, start, components)
+        best = _fit(fine, scale, start, components, self.minimum_quality)
         if self._doubtful(best):
             # Lost, far from where the last one was, or a period off: look for it everywhere.
             for away in _elsewhere(self._pool[:2], band):
                 # Found on the grid, where a shift of the frame is smaller by its magnification.
-                other = self._fit(image, scale, start + scale * away, components)
+                other = _fit(fine, scale, start + scale * away, components, self.minimum_quality)
                 if other.quality > 2 * self.minimum_quality and _better(other, best):
                     best = other
         if not best.valid:
             return Placement(near, np.inf, best.quality, False)
         shift = (best.shift[0] * factor, best.shift[1] * factor)
         self._unlike.append(1 - best.quality**2)
-        band = _moved(image, scale, np.array(best.shift))
+        band = _moved(fine, scale, np.array(best.shift))
         behind = self._mixture_error(band, components)
         self._keep(index, band, shift, best.sigma, behind)
         return Placement(shift, float(np.hypot(best.sigma, behind)) * factor, best.quality, True)
@@ -163,7 +165,7 @@ class Registration:
     def _mixture_error(self, band: Image, components: list[Image]) -> float:
         """Standard error of where the mixture lies that a placed frame is most like."""
         columns = np.stack(components).reshape(len(components), -1)
-        mixture, _ = regress(columns, band.ravel())
+        mixture, _ = regress(columns @ columns.T, columns @ band.ravel())
         light = (mixture * np.linalg.norm(columns, axis=1)) ** 2
         return float(light @ np.concatenate([self._first_error, self._pool_error]) / max(float(light.sum()), 1e-12))
 
@@ -180,33 +182,43 @@ class Registration:
         self._pool_error = np.hypot(part @ np.append(self._pool_error, known), part[:, -1] * error)
         self._pool = list(mixed.reshape(-1, *band.shape))
 
-    def _fit(self, image: Image, scale: float, start: NDArray[np.floating], components: list[Image]) -> Placement:
-        """Least-squares shift (in binned pixels) from `start`, together with the best mixture of the components."""
-        shift = np.array(start, dtype=np.float64)
-        lost = Placement((float(start[0]), float(start[1])), np.inf, 0.0, False)
-        step, quality = np.full(2, np.inf), 0.0
-        for _ in range(_STEPS):
-            view = _view(image.shape, scale, shift)
-            if view is None:
-                return lost
-            value = _moved(image, scale, shift)[view].ravel()
-            columns = np.stack([c[view] for c in components])
-            mixture, _ = regress(columns.reshape(len(columns), -1), value)
-            model = np.tensordot(mixture.astype(np.float32), columns, axes=1)
-            lit = float(np.linalg.norm(model) * np.linalg.norm(value))
-            if not lit > 0:
-                return lost
-            quality = float(model.ravel() @ value) / lit
-            slopes = np.asarray(np.gradient(model), dtype=np.float32)
-            both = np.concatenate([columns, slopes])
-            fitted, inverse = regress(both.reshape(len(both), -1), value)
-            step = -np.clip(fitted[-2:], -2.0, 2.0)
-            shift += step
-            if np.abs(step).max() < 3e-3:
-                break
-        valid = bool(np.abs(step).max() < 0.1) and quality >= self.minimum_quality
-        error = shift_error(both, value.reshape(model.shape), fitted, inverse)
-        return Placement((float(shift[0]), float(shift[1])), error, quality, valid)
+
+def _fit(
+    fine: Image, scale: float, start: NDArray[np.floating], components: list[Image], minimum_quality: float
+) -> Placement:
+    """Least-squares shift (in binned pixels) from `start`, together with the best mixture of the components."""
+    shift = np.array(start, dtype=np.float64)
+    lost = Placement((float(start[0]), float(start[1])), np.inf, 0.0, False)
+    step, quality = np.full(2, np.inf), 0.0
+    seen = None
+    for _ in range(_STEPS):
+        view = _view(fine.shape, scale, shift)
+        if view is None:
+            return lost
+        if view != seen:
+            # The last two rows are for the slopes of the mixture.
+            seen, both = view, np.stack([*(c[view] for c in components), *(fine[view],) * 2])
+            flat, products = both.reshape(len(both), -1), np.empty((len(both), len(both)), dtype=np.float32)
+            columns, slopes = flat[:-2], flat[-2:]
+            products[:-2, :-2] = columns @ columns.T
+        value = _moved(fine, scale, shift)[view].ravel()
+        mixture, _ = regress(products[:-2, :-2], columns @ value)
+        model = (mixture.astype(np.float32) @ columns).reshape(both.shape[1:])
+        lit = float(np.linalg.norm(model) * np.linalg.norm(value))
+        if not lit > 0:
+            return lost
+        quality = float(model.ravel() @ value) / lit
+        both[-2:] = np.gradient(model)
+        products[-2:] = slopes @ flat.T
+        products[:, -2:] = products[-2:].T
+        fitted, inverse = regress(products, flat @ value)
+        step = -np.clip(fitted[-2:], -2.0, 2.0)
+        shift += step
+        if np.abs(step).max() < 3e-3:
+            break
+    valid = bool(np.abs(step).max() < 0.1) and quality >= minimum_quality
+    error = shift_error(both, value.reshape(model.shape), fitted, inverse)
+    return Placement((float(shift[0]), float(shift[1])), error, quality, valid)
 
 
 def _better(found: Placement, than: Placement) -> bool:
@@ -224,18 +236,17 @@ def _elsewhere(references: list[Image], band: Image) -> list[NDArray[np.float64]
     """
     shape = [next_fast_len(2 * n, real=True) for n in band.shape]
 
-    def correlation(one: Image, other: Image) -> Image:
-        product = np.conj(rfft2(one, shape)) * rfft2(other, shape)
-        return np.asarray(fftshift(irfft2(product, shape)), dtype=np.float32)
+    def correlation(one: NDArray[np.complex64], other: NDArray[np.complex64]) -> Image:
+        return np.asarray(fftshift(irfft2(np.conj(one) * other, shape)), dtype=np.float32)
 
-    whole = np.ones_like(band)
-    overlap = correlation(whole, whole) / band.size
+    whole, frame, light = (rfft2(image, shape) for image in (np.ones_like(band), band, band**2))
+    overlap, seen_light = correlation(whole, whole) / band.size, correlation(whole, light)
     seen = overlap > _OVERLAP
     places = []
     for reference in references:
-        energy = correlation(reference**2, whole) * correlation(whole, band**2)
+        energy = correlation(rfft2(reference**2, shape), whole) * seen_light
         least = 1e-3 * float((reference**2).sum() * (band**2).sum())
-        like = np.where(seen & (energy > least), np.abs(correlation(reference, band)), 0)
+        like = np.where(seen & (energy > least), np.abs(correlation(rfft2(reference, shape), frame)), 0)
         # Of the many places where a lattice looks the same, the nearest are the likeliest.
         like *= overlap / np.sqrt(np.maximum(energy, least))
         peaks = peak_local_max(like, min_distance=2, num_peaks=_PLACES)
@@ -243,15 +254,17 @@ def _elsewhere(references: list[Image], band: Image) -> list[NDArray[np.float64]
     return [np.asarray(place, dtype=np.float64) for place in places]
 
 
-def _moved(image: Image, scale: float, shift: NDArray[np.floating]) -> Image:
-    """Fine structure of the frame, moved to the series' grid; what lies outside the view is held level."""
-    placed = resample(image, scale, (float(shift[0]), float(shift[1])))[0]
-    outside = np.isnan(placed)
-    if outside.all():
-        return np.zeros_like(image)
-    if outside.any():
-        placed[outside] = np.median(placed[~outside])
-    return np.asarray(gaussian_filter(placed, _FINE) - gaussian_filter(placed, _COARSE), dtype=np.float32)
+def _fine_structure(image: Image) -> Image:
+    return np.asarray(gaussian_filter(image, _FINE) - gaussian_filter(image, _COARSE), dtype=np.float32)
+
+
+def _moved(fine: Image, scale: float, shift: NDArray[np.floating]) -> Image:
+    """A frame's fine structure, moved to the series' grid; there is none outside the view.
+
+    It could as well be moved first: both are convolutions, and the magnification changes the band by a thousandth.
+    """
+    placed = resample(fine, scale, (float(shift[0]), float(shift[1])))[0]
+    return np.nan_to_num(placed, copy=False, nan=0.0)
 
 
 def _view(shape: tuple[int, ...], scale: float, shift: NDArray[np.floating]) -> tuple[slice, slice] | None:
@@ -274,4 +287,8 @@ def _binned(image: Image) -> tuple[Image, int]:
         return image, 1
     height, width = (n // factor for n in image.shape)
     cut = image[: height * factor, : width * factor]
-    return np.asarray(cut.reshape(height, factor, width, factor).mean(axis=(1, 3)), dtype=np.float32), factor
+    total = np.zeros((height, width), dtype=np.float32)
+    for corner in product(range(factor), repeat=2):
+        total += cut[corner[0] :: factor, corner[1] :: factor]
+    total /= factor**2
+    return total, factor

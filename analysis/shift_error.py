@@ -11,14 +11,19 @@ _INTERPOLATION = 0.008
 """Pixels by which cubic convolution misplaces fine structure; what remains where there is no noise."""
 
 
-def regress(columns: Image, value: Image) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Least-squares coefficients, and their covariance for a residual of unit variance."""
-    norm = np.maximum(np.linalg.norm(columns, axis=1), 1e-12).astype(np.float64)
-    products = (columns @ columns.T).astype(np.float64) / np.outer(norm, norm)
+def regress(products: Image, target: Image) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Least-squares coefficients, and their covariance for a residual of unit variance.
+
+    Parameters
+    ----------
+    products : (column, column) of the columns with one another
+    target : (column,) of the columns with what is to be explained
+    """
+    norm = np.sqrt(np.maximum(np.diag(products).astype(np.float64), 1e-24))
+    alike = products / np.outer(norm, norm)
     # The components of the first scan and those of all scans are much alike: a trace of ridge tells them apart.
-    inverse = np.linalg.inv(products + 1e-4 * np.eye(len(norm)))
-    target = (columns @ value).astype(np.float64) / norm
-    return inverse @ target / norm, inverse / np.outer(norm, norm)
+    inverse = np.linalg.inv(alike + 1e-4 * np.eye(len(norm)))
+    return inverse @ (target / norm) / norm, inverse / np.outer(norm, norm)
 
 
 def shift_error(columns: Image, value: Image, fitted: NDArray[np.float64], inverse: NDArray[np.float64]) -> float:
