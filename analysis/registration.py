@@ -131,7 +131,7 @@ class Registration:
         known = self._current or self._previous
         near = known[min(known, key=lambda i: abs(i - index))] if known else (0.0, 0.0)
         start = np.array(near) / factor
-        fine = _fine_structure(image)
+        fine = _fine_structure(image, scale)
         band = _moved(fine, scale, start)
         if not band.std() > 1e-6:
             return Placement(near, np.inf, 0.0, False)
@@ -254,15 +254,13 @@ def _elsewhere(references: list[Image], band: Image) -> list[NDArray[np.float64]
     return [np.asarray(place, dtype=np.float64) for place in places]
 
 
-def _fine_structure(image: Image) -> Image:
-    return np.asarray(gaussian_filter(image, _FINE) - gaussian_filter(image, _COARSE), dtype=np.float32)
+def _fine_structure(image: Image, scale: float) -> Image:
+    """Of a frame as it is, in the band that it will show on the grid: moving and filtering are both convolutions."""
+    return np.asarray(gaussian_filter(image, scale * _FINE) - gaussian_filter(image, scale * _COARSE), dtype=np.float32)
 
 
 def _moved(fine: Image, scale: float, shift: NDArray[np.floating]) -> Image:
-    """A frame's fine structure, moved to the series' grid; there is none outside the view.
-
-    It could as well be moved first: both are convolutions, and the magnification changes the band by a thousandth.
-    """
+    """A frame's fine structure, moved to the series' grid; none where the frame shows nothing of it."""
     placed = resample(fine, scale, (float(shift[0]), float(shift[1])))[0]
     return np.nan_to_num(placed, copy=False, nan=0.0)
 
