@@ -244,14 +244,15 @@ def _elsewhere(references: list[Image], band: Image) -> list[NDArray[np.float64]
 
 
 def _moved(image: Image, scale: float, shift: NDArray[np.floating]) -> Image:
-    """Fine structure of the frame, moved to the series' grid; what lies outside the view is held level."""
+    """Fine structure of the frame, moved to the series' grid; nothing where it shows nothing of it."""
     placed = resample(image, scale, (float(shift[0]), float(shift[1])))[0]
-    outside = np.isnan(placed)
-    if outside.all():
-        return np.zeros_like(image)
-    if outside.any():
-        placed[outside] = np.median(placed[~outside])
-    return np.asarray(gaussian_filter(placed, _FINE) - gaussian_filter(placed, _COARSE), dtype=np.float32)
+    # Filtered within the view alone: a step at its border is the same in all frames, wherever they lie.
+    seen = np.isfinite(placed)
+    view = np.ix_(seen.any(axis=1), seen.any(axis=0))
+    inside, fine = placed[view], np.zeros_like(placed)
+    if inside.size:
+        fine[view] = gaussian_filter(inside, _FINE) - gaussian_filter(inside, _COARSE)
+    return fine
 
 
 def _view(shape: tuple[int, ...], scale: float, shift: NDArray[np.floating]) -> tuple[slice, slice] | None:
