@@ -34,6 +34,8 @@ _MARGIN = 8
 _STEPS = 8
 _UNUSUAL = 1.15
 """A frame that is by this factor less explained than those before may lie somewhere else."""
+_NEARLY = 0.75
+"""Found elsewhere, it must be like the mixture by this part of what frames usually are, where that is little."""
 _RECENT = 7
 _PLACES = 4
 """Where else it may lie: so many peaks of the correlation are tried."""
@@ -142,11 +144,12 @@ class Registration:
         best = _fit(fine, scale, start, components, self.minimum_quality)
         if self._doubtful(best):
             # Lost, far from where the last one was, or a period off: look for it everywhere.
-            for away in _elsewhere(self._pool[:2], band):
-                # Found on the grid, where a shift of the frame is smaller by its magnification.
-                other = _fit(fine, scale, start + scale * away, components, self.minimum_quality)
-                if other.quality > 2 * self.minimum_quality and _better(other, best):
-                    best = other
+            # Found on the grid, where a shift of the frame is smaller by its magnification.
+            places = [start + scale * away for away in _elsewhere(self._pool[:2], band)]
+            others = [_fit(fine, scale, place, components, self.minimum_quality) for place in places]
+            other = max((o for o in others if o.valid), key=lambda o: o.quality, default=best)
+            if other.quality > self._convincing() and _better(other, best):
+                best = other
         if not best.valid:
             return Placement(near, np.inf, best.quality, False)
         shift = (best.shift[0] * factor, best.shift[1] * factor)
@@ -161,6 +164,11 @@ class Registration:
         if not found.valid or found.quality < 2.5 * self.minimum_quality or len(self._unlike) < 2:
             return True
         return 1 - found.quality**2 > _UNUSUAL * float(np.median(self._unlike[-_RECENT:]))
+
+    def _convincing(self) -> float:
+        """How much like the mixture a frame must be elsewhere: at low counts, about as much as frames usually are."""
+        usual = np.sqrt(1 - float(np.median(self._unlike[-_RECENT:]))) if self._unlike else 1.0
+        return min(2 * self.minimum_quality, _NEARLY * float(usual))
 
     def _mixture_error(self, band: Image, components: list[Image]) -> float:
         """Standard error of where the mixture lies that a placed frame is most like."""

@@ -136,6 +136,7 @@ def replay(
 
     check_scheduler(scheduler)
     chosen = load_profile(profile) if profile else None
+    left_out: list[str] = []
     if source.startswith("tiled:"):
         server = EmbeddedTiled(data)
         try:
@@ -145,11 +146,13 @@ def replay(
             server.close()
             raise
     else:
-        recording = open_source(source)
+        recording = open_source(source, tell=left_out.append)
         chosen = _fit(recording, source, chosen)
         server = EmbeddedTiled(data, readable=_folders(source))
     terminal = Terminal(total=recording.frames)
     with monitoring(data, chosen, terminal, server, source=source, scheduler=scheduler) as monitor:
+        for line in left_out:
+            monitor.observer.message(line)
         documents = renewed(recording.documents(), monitor.has_run, chosen.documents.series)
         for name, doc in paced(documents, speed):
             interrupts.check()

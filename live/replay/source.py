@@ -3,7 +3,7 @@
 import errno
 import logging
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _KNOWN = "FXI files (img_xanes or img_tomo) or a redoxscope journal"
 _FOREIGN = "neither HDF5 nor a journal"
+_TOLD = 10
 
 
 class Source(Protocol):
@@ -59,12 +60,19 @@ class _Several:
             yield from part.documents()
 
 
-def open_source(path: Path | str, *, tiled: Any = None, data: Path | None = None) -> Source:
+def open_source(
+    path: Path | str,
+    *,
+    tiled: Any = None,
+    data: Path | None = None,
+    tell: Callable[[str], object] = log.warning,
+) -> Source:
     """Return the recording at `path`: a file, a folder with all that is readable directly in it, or `tiled:` and a run.
 
     Raises UserError, in one line with the remedy, when there is nothing to replay. In a folder, what cannot be
-    read is logged and left out. A run in Tiled is named by its URI, or by its uid in the store that `tiled` is a
-    client of, or in the embedded store of DIR, `data`, which is then started.
+    read is left out; `tell` is called with a line for each such file that looks like a recording. A run in Tiled is
+    named by its URI, or by its uid in the store that `tiled` is a client of, or in the embedded store of DIR, `data`,
+    which is then started.
     """
     if str(path).startswith("tiled:"):
         from redoxscope.live.replay.tiled_run import open_tiled
@@ -88,10 +96,11 @@ def open_source(path: Path | str, *, tiled: Any = None, data: Path | None = None
         telling = next((f" ({reason})" for reason in skipped if _FOREIGN not in reason), "")
         count = f"none of the {len(entries)} files in this folder can be replayed{telling}"
         raise UserError(f"{path}: {count if entries else 'an empty folder'}; give a folder with {_KNOWN}")
-    for reason in skipped[:10]:
-        log.warning("skipped %s", reason)
-    if len(skipped) > 10:
-        log.warning("skipped %d more files in %s", len(skipped) - 10, path)
+    damaged = [reason for reason in skipped if _FOREIGN not in reason]
+    for reason in damaged[:_TOLD]:
+        tell(f"skipped {reason}")
+    if len(damaged) > _TOLD:
+        tell(f"skipped {len(damaged) - _TOLD} more files in {path}")
     return _combine(found)
 
 

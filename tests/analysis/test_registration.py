@@ -89,6 +89,22 @@ def test_a_jump_of_thirty_pixels(field, at):
     assert rms(found, shifts) < 0.08
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_jump_at_low_counts_where_the_sample_fills_the_view(seed):
+    """The view ends in the material: that border is in all frames, and lies where the drift puts it."""
+    field = Field(seed=seed)
+    y, x = np.meshgrid(field.grid, field.grid, indexing="ij")
+    thick = np.exp(-((y + 50) ** 2 + (x - 30) ** 2) / (2 * 90**2))
+    field.base = thick * (0.6 + 0.35 * (field.base - field.base.mean()))
+    field.jump = thick * (0.4 + 0.35 * (field.jump - field.jump.mean()))
+    shifts = drift(ENERGIES.size, 0.5, seed=seed + 2)
+    shifts[5:] += (3.0, -4.0)
+    shifts[20:] += (-12.0, 25.0)
+    found = place_all(Registration(), field, ENERGIES, shifts, 0.13, 100 * seed)
+    assert all(p.valid for p in found)
+    assert rms(found, shifts) < 0.2
+
+
 @pytest.mark.parametrize("jump", [(0.0, 0.0), (22.0, -21.0)])
 def test_a_sweep_over_several_edges_magnifies_by_a_third(field, jump):
     """Three edges as in Mu et al., 6390 to 8600 eV; the field shows its own edge at the last one only."""

@@ -93,6 +93,28 @@ def test_a_frame_that_is_wrong_is_set_aside_and_counted(short: Experiment, usual
     same_but_for_noise(record.edge_energy, usual, short.true_maps[0])
 
 
+@pytest.mark.parametrize("energy", [PRE, NEAR, POST])
+def test_a_frame_beside_the_sample_is_set_aside(short: Experiment, usual, tmp_path, energy):
+    """Air has the absorbance of the thinnest of the sample: what tells it is that it shows nothing."""
+    flats = {}
+
+    def beside(stream, _, at_energy, pixels):
+        if stream == "flat":
+            flats[round(at_energy)] = pixels
+        elif round(at_energy) == energy and flats.get(energy) is not None:
+            return np.random.default_rng(0).poisson(flats[energy]).astype(np.float32)
+        return pixels
+
+    altered(short.scans[0], tmp_path / "flats.h5", beside)
+    run = altered(short.scans[0], tmp_path / "frames.h5", beside)
+    monitor = watch(tmp_path / "data", run)
+    assert monitor.failures == []
+    record, bad = only(monitor)
+    assert (record.frames.used, record.frames.bad, len(bad)) == (52, 1, 1)
+    assert "does not show the sample" in bad[0]
+    same_but_for_noise(record.edge_energy, usual, short.true_maps[0])
+
+
 @pytest.mark.parametrize("which", ["NaN", "zero", "saturated", "missing"])
 def test_a_flat_that_knows_nothing_is_replaced_by_the_nearest(short: Experiment, usual, tmp_path, which):
     make = {"NaN": lambda p: np.full_like(p, np.nan), "zero": lambda p: 0 * p, "saturated": lambda p: 0 * p + FULL}
