@@ -141,8 +141,8 @@ def gauss_bonnet(vertices: Floats, faces: NDArray[np.intp], vertex_area: Floats,
     at, times = np.unique(border_edges(faces), return_counts=True)
     angles = np.zeros(len(vertices))
     _sum_angles(vertices, faces, angles)
-    # A border vertex has two border edges; where two borders touch it has four, and two turnings.
-    turning = (np.pi * times / 2 - angles[at]).sum()
+    # A border vertex has two border edges; where two borders touch it has four, and holds both sides together.
+    turning = (np.pi * (2 - times / 2) - angles[at]).sum()
     return float((total + turning) / (2 * np.pi))
 
 
