@@ -46,10 +46,28 @@ def ended(surface: Surface, whole: ContinuedField) -> Surface:
     surface : in index units of the field
     whole : the field that it is one of, smoothed or not
     """
-    inside = known_share(whole.depth, surface.vertices - whole.origin) > 0.5
-    if inside.all():
-        return surface
-    return Surface(*used_vertices(surface.vertices, surface.faces[inside[surface.faces].all(axis=1)]))
+    return _cut(surface, known_share(whole.depth, surface.vertices - whole.origin) - 0.5)
+
+
+def _cut(surface: Surface, height: Floats) -> Surface:
+    """The part of a surface where what is linear between `height` (n,) at the vertices is positive."""
+    vertices, faces, inside = surface.vertices, surface.faces, height > 0
+    corners = inside[faces].sum(axis=1)
+    cut = (corners == 1) | (corners == 2)
+    if not cut.any():
+        return surface if inside.all() else Surface(*used_vertices(vertices, faces[corners == 3]))
+    # Each of these turned such that the corner that is alone on its side of the border comes first.
+    one = corners[cut] == 1
+    alone = np.argmax(inside[faces[cut]] == one[:, None], axis=1)
+    a, b, c = (faces[cut][np.arange(len(one)), (alone + i) % 3] for i in range(3))
+    ends = np.sort(np.stack([np.tile(a, 2), np.append(b, c)], axis=1), axis=1)
+    edges, number = np.unique(ends[:, 0] * len(vertices) + ends[:, 1], return_inverse=True)
+    low, high = edges // len(vertices), edges % len(vertices)
+    along = (height[low] / (height[low] - height[high]))[:, None]
+    p, q = len(vertices) + number.reshape(2, -1)
+    rest = [np.stack([a, p, q], axis=1)[one], np.stack([p, b, c], axis=1)[~one], np.stack([p, c, q], axis=1)[~one]]
+    border = (1 - along) * vertices[low] + along * vertices[high]
+    return Surface(*used_vertices(np.concatenate([vertices, border]), np.concatenate([faces[corners == 3], *rest])))
 
 
 @njit(parallel=True, cache=True, nogil=True)

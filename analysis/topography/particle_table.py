@@ -102,7 +102,7 @@ def particle_table(
 
 
 def _particle_at(label: NDArray[np.int32], position: Floats, voxel_size: float) -> NDArray[np.int32]:
-    """(n,) number of the particle at each place (n, 3), µm; between its outermost voxels and outside, that beside it."""
+    """(n,) number of the particle at, or else beside, each place (n, 3), µm."""
     last = np.array(label.shape) - 1
     voxel = np.rint(position / voxel_size).astype(np.intp)
     number = np.asarray(label[tuple(np.clip(voxel, 0, last).T)])
