@@ -68,8 +68,8 @@ class ShapeStatistics:
     components: NDArray[np.int64]
     """(iso,) connected pieces of surface."""
     euler: NDArray[np.int64]
-    """(iso,) Euler characteristic: 2 per closed piece without handles, 1 per open one; 1 less per hole that the border
-    makes, but none for the steps of its voxels."""
+    """(iso,) Euler characteristic: 2 per closed piece without handles, 1 per open one, 1 less for each border that it
+    has besides the first; the steps of the particle's border make none."""
     euler_from_curvature: Doubles
     """(iso,) the same by Gauss-Bonnet, (∫K dA + turning of the borders)/2π: how far they differ says how good K is."""
     curvature_histogram: Doubles
