@@ -2,7 +2,8 @@
 
 report            all of it in one call
 front_surfaces    surfaces with their curvature and its standard error
-surface · curvature · window_choice    meshes; curvature from derivatives; the window that suits each place
+surface · ends · specks    meshes, up to the border, without what noise makes
+curvature · window_choice    curvature from derivatives; the window that suits each place
 smooth_field · scale_space · border · noise    the field smoothed and continued; how noisy it is
 front_statistics · shape_statistics · bootstrap    what is counted, and its intervals
 domains · level_tree · critical_points · rays      nuclei, islands and necks

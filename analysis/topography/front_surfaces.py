@@ -15,6 +15,7 @@ from redoxscope.analysis.topography.curvature import (
     principal_curvatures,
     windowed_curvature,
 )
+from redoxscope.analysis.topography.ends import ended, up_to_border
 from redoxscope.analysis.topography.noise import Noise, estimate_noise
 from redoxscope.analysis.topography.scale_space import Level, sample, scale_space, smoothed
 from redoxscope.analysis.topography.smooth_field import (
@@ -116,9 +117,10 @@ def front_surfaces(
     ladder = scale_space(whole.values, LEVELS)
     smooth = _smooth(whole, ladder, levels, noise) if window is None else smooth_field(whole, window)
     left = noise.of_value(smooth.window / APART, smooth.window * APART)
+    drawn = up_to_border(smooth)
     surfaces = [
         without_specks(
-            isosurface(smooth.values, e - smooth.offset, min_area=0.0),
+            ended(isosurface(drawn, e - smooth.offset, min_area=0.0), whole),
             smooth.values,
             field,
             e,
@@ -128,6 +130,7 @@ def front_surfaces(
         )
         for e in levels
     ]
+    del drawn
     points = np.concatenate([s.vertices for s in surfaces]) - whole.origin.astype(np.float64)
     depth = _at_nearest(whole.depth, points)
     scale = np.ones(len(points)) if relative is None else _at_nearest(relative, points)

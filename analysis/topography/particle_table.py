@@ -102,9 +102,15 @@ def particle_table(
 
 
 def _particle_at(label: NDArray[np.int32], position: Floats, voxel_size: float) -> NDArray[np.int32]:
-    """(n,) number of the particle at each place (n, 3), µm."""
+    """(n,) number of the particle at, or else beside, each place (n, 3), µm."""
+    last = np.array(label.shape) - 1
     voxel = np.rint(position / voxel_size).astype(np.intp)
-    return np.asarray(label[tuple(np.clip(voxel, 0, np.array(label.shape) - 1).T)])
+    number = np.asarray(label[tuple(np.clip(voxel, 0, last).T)])
+    lost = np.flatnonzero(number == 0)
+    first = np.floor(position[lost] / voxel_size).astype(np.intp)
+    for corner in np.ndindex(2, 2, 2):
+        number[lost] = np.maximum(number[lost], label[tuple(np.clip(first + corner, 0, last).T)])
+    return number
 
 
 def _counts(regions: Regions, label: NDArray[np.int32], levels: Floats, voxel_size: float) -> Counts:

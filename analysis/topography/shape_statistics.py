@@ -68,7 +68,8 @@ class ShapeStatistics:
     components: NDArray[np.int64]
     """(iso,) connected pieces of surface."""
     euler: NDArray[np.int64]
-    """(iso,) Euler characteristic: 2 per closed piece without handles, 1 per open one."""
+    """(iso,) Euler characteristic: 2 per closed piece without handles, 1 per open one, 1 less for each border that it
+    has besides the first; the steps of the particle's border make none."""
     euler_from_curvature: Doubles
     """(iso,) the same by Gauss-Bonnet, (∫K dA + turning of the borders)/2π: how far they differ says how good K is."""
     curvature_histogram: Doubles
@@ -141,8 +142,8 @@ def gauss_bonnet(vertices: Floats, faces: NDArray[np.intp], vertex_area: Floats,
     at, times = np.unique(border_edges(faces), return_counts=True)
     angles = np.zeros(len(vertices))
     _sum_angles(vertices, faces, angles)
-    # A border vertex has two border edges; where two borders touch it has four, and two turnings.
-    turning = (np.pi * times / 2 - angles[at]).sum()
+    # A border vertex has two border edges; where two borders touch it has four, and holds both sides together.
+    turning = (np.pi * (2 - times / 2) - angles[at]).sum()
     return float((total + turning) / (2 * np.pi))
 
 

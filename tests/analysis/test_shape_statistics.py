@@ -7,6 +7,7 @@ from scipy import ndimage
 from redoxscope.analysis.topography.bootstrap import share_interval
 from redoxscope.analysis.topography.region import region
 from redoxscope.analysis.topography.report import topography
+from redoxscope.analysis.topography.shape_statistics import gauss_bonnet
 
 from .known_fields import LEVEL, SLOPE, distance, grown_balls, noisy
 
@@ -82,6 +83,13 @@ def test_vertices_that_agree_are_no_new_information():
     # 64 independent tiles: 3.92·√(¼/64)
     assert high - low == pytest.approx(0.245, rel=0.5)
     assert np.isnan(share_interval(points[:1], np.ones(1), chosen[:1], 1.0)).all()
+
+
+def test_the_turning_of_borders_that_touch():
+    # Two flat triangles that share a corner are one piece.
+    vertices = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 1], [0, -1, 0], [0, 0, -1.0]])
+    total = gauss_bonnet(vertices, np.array([[0, 1, 2], [0, 3, 4]]), np.full(5, 0.2), np.zeros(5))
+    assert total == pytest.approx(1)
 
 
 def test_euler_numbers_agree_with_the_integral_of_curvature():
