@@ -152,7 +152,7 @@ class EdgeMap:
             limit = misfit_limit(spectra, basis, own)
             terms = len(basis.fold)
             if final:
-                unseen = unseen_shift(self._energies[rows], basis, pick.size)
+                unseen = unseen_shift(self._energies[rows], basis)
             if final and half_jump:
                 population = learn_population(self._energies[rows], self.edge, basis, spectra, own, population)
             if predicts:

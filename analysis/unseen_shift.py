@@ -15,33 +15,49 @@ _ALIKE = 0.75
 less where the white line changes, too."""
 
 
-def unseen_shift(energies: NDArray[np.floating], basis: Basis, count: int) -> float:
+def unseen_shift(energies: NDArray[np.floating], basis: Basis) -> float:
     """Standard deviation (eV) of the edges' places that folded spectra do not show.
 
-    The variance that makes the mean products of the spectra what they are (moment estimate of a variance component;
-    Searle, Casella & McCulloch, Variance Components, 1992); none where it does not exceed its own standard error, nor
-    where the basis has most of what a spectrum gains.
+    None where its square does not exceed its own standard error, nor where the basis has most of what a spectrum gains.
 
     Parameters
     ----------
     energies : (n,) eV, ascending; repeated ones count as one
-    basis : learnt from `count` spectra of these energies
+    basis : learnt from spectra of these energies
     """
     at, group = np.unique(energies, return_inverse=True)
     mean = np.zeros((at.size, energies.size))
     mean[group, np.arange(energies.size)] = 1 / np.bincount(group)[group]
-    white = basis.vectors / basis.noise[:, None]
-    rest = np.eye(energies.size) - white @ white.T
-    unit = float(np.trace(rest @ basis.products)) / (energies.size - white.shape[1])
+    white, rest, unit = _beside(basis)
     value, vector = np.linalg.eigh(white.T @ basis.products @ white - unit * np.diag(basis.excess**2))
     spectra = basis.vectors @ (vector * np.sqrt(np.maximum(value, 0)))
     moved = np.gradient(mean @ spectra, at, axis=0)[group] / basis.noise[:, None]
-    left = rest @ moved
-    shape = left @ left.T
-    size, square, part = float(np.trace(shape)), float((shape**2).sum()), float((left**2).sum() / (moved**2).sum())
-    if not part > 0.5:
+    part = float(((rest @ moved) ** 2).sum() / max(float((moved**2).sum()), 1e-300))
+    if part < 0.5:
         return 0.0
-    variance = (float((shape * basis.products).sum()) / unit - size) / square
-    if variance < np.sqrt(2 / count / square):
-        return 0.0
-    return float(np.sqrt(variance * part)) / _ALIKE
+    variance, error = variance_beside(basis, moved @ moved.T)
+    return float(np.sqrt(variance * part)) / _ALIKE if variance > error else 0.0
+
+
+def variance_beside(basis: Basis, covariance: NDArray[np.float64]) -> tuple[float, float]:
+    """How much of something the spectra have, by what of it is not in the basis, and the standard error of that.
+
+    The variance that makes the mean products of the spectra what they are (moment estimate of a variance component;
+    Searle, Casella & McCulloch, Variance Components, 1992).
+
+    Parameters
+    ----------
+    covariance : (n, n) of spectra that have a unit of it, over the noise
+    """
+    white, rest, unit = _beside(basis)
+    left = rest @ covariance @ rest
+    square = max(float((left**2).sum()), 1e-300)
+    variance = (float((left * basis.products).sum()) / unit - float(np.trace(left))) / square
+    return variance, float(np.sqrt(2 / square * basis.learnt / white.shape[1]))
+
+
+def _beside(basis: Basis) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """(n, K) whitened components, (n, n) projection on what they leave, and the unit of the noise there."""
+    white = basis.vectors / basis.noise[:, None]
+    rest = np.eye(len(white)) - white @ white.T
+    return white, rest, float(np.trace(rest @ basis.products)) / max(len(white) - white.shape[1], 1)
