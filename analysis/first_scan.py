@@ -72,7 +72,7 @@ def predicted_functionals(
     half = np.zeros((2, x.size))
     half[:, rows] = 0.5 * predicted.jump_line @ over
     found = with_half(x, seen, edge, pre, half, predicted.doubt)
-    folds = len(basis.fold) < rows.size
+    folds = len(basis.fold) < rows.size and bool(noise.all())
     if typical is None or priors[-1].apart.size == 0 or predicted is not predictions[-1] or not folds:
         return found
     return replace(
