@@ -25,6 +25,7 @@ from redoxscope.analysis.known_map import half_jump_before, population_of
 from redoxscope.analysis.previous_scan import learn_population, tell_jump
 from redoxscope.analysis.scan_pass import Estimator, KnownJump, evaluate_scan
 from redoxscope.analysis.subspace import identity, learn, learners, misfit_limit, tall_learners
+from redoxscope.analysis.unseen_shift import unseen_shift
 from redoxscope.analysis.xanes import Edge, Floats, functionals
 
 _TYPICAL = 0.02
@@ -137,7 +138,7 @@ class EdgeMap:
         half_jump, origin = self.edge.definition == "half_jump", self.edge.nominal + self.edge.energy_offset
         if wanted is None or wanted.near.size < 2 or not (half_jump or final or self._search_passed()):
             return self._nothing(early, trend)
-        basis, limit, terms = identity(rows.size), np.inf, 0
+        basis, limit, terms, unseen = identity(rows.size), np.inf, 0, 0.0
         if subspace and np.count_nonzero(usable) > rows.size:
             weights, behind = wanted.jump[rows], wanted.above[-1, rows]
             if not weights.any() or (
@@ -150,6 +151,8 @@ class EdgeMap:
             basis = learn(spectra, noise, own)
             limit = misfit_limit(spectra, basis, own)
             terms = len(basis.fold)
+            if final:
+                unseen = unseen_shift(self._energies[rows], basis)
             if final and half_jump:
                 population = learn_population(self._energies[rows], self.edge, basis, spectra, own, population)
             if predicts:
@@ -159,10 +162,9 @@ class EdgeMap:
                 wanted = predicted_functionals(self._energies, rows, self.edge, basis, spread, *first) or wanted
             level = float(np.sqrt((basis.noise**2).mean()))
             noise, sample, limit = basis.noise / level, sample * np.float32(level), limit / level**2
-        shown, lacking = basis, 0.0
+        # What folded spectra may lack, repetitions lack as well: it is no noise.
+        shown, lacking = replace(basis, hidden=min(basis.learnt, basis.hidden)), 0.0
         if not final and terms:
-            # What folded spectra may lack, repetitions lack as well: it is no noise.
-            shown = replace(basis, hidden=min(basis.learnt, basis.hidden))
             rest = replace(basis, hidden=basis.hidden - shown.hidden).left_out(noise)
             lacking = float(((wanted.above[:, filed] @ rest) ** 2).sum(axis=1).mean())
         find = finder(wanted, self.edge, filed, noise, shown, smooth=terms > 0)
@@ -181,7 +183,7 @@ class EdgeMap:
             half = half_jump_before(early, origin, share, slope)
             jump = KnownJump(half, 0.25 * share**2 * early.jump_noise, lacking, drift, moved)
         plain = finder(wanted, self.edge, filed, noise, identity(rows.size), smooth=False) if terms else find
-        how = Estimator(find, plain, basis, terms > 0, noise, limit)
+        how = Estimator(find, plain, basis, terms > 0, noise, limit, unseen)
         found = evaluate_scan(self._stack, rows, usable, sample, self.edge, how, jump, early, final=final)
         known = Map(
             found.energy.reshape(self.shape),

@@ -9,7 +9,7 @@ is known of the plateau and of wiggles in general.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,8 @@ _NEW = (0.0, 0.001, *_UNLIKE)
 _NEW_FROM, _NEW_FALL, _NEW_WIGGLE, _NEW_SLOPE = 20.0, 30.0, 4.0, 5e-3
 """So many eV behind the edge it begins to fall, by a factor of e over so many; the wiggles are new to a part of as many
 times that, and so is the post-edge line's slope per eV."""
+_DIFFERENCE = (0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+"""The pixels of a sample differ by this part of what all references at all shifts do."""
 _FLICKER = 0.003
 """Error of a frame as a whole, in jumps: what is left of the noise in the mean of many pixels."""
 _OFFSETS = np.arange(-3, 3.1, 0.5)
@@ -52,6 +54,8 @@ class Prior:
     """(n, n)"""
     rows: Doubles
     """(r, n) the means of samples that the jump is predicted from"""
+    apart: Doubles = field(default_factory=lambda: np.zeros((0, 0)))
+    """(n, n) part of the covariance that is the difference between a sample's pixels; (0, 0) if not known"""
 
 
 def generic(x: Doubles, post: Numbers, plateau: Numbers, used: Numbers, ratio: float, scatter: float) -> Prior:
@@ -114,7 +118,7 @@ def of_references(
         own_smooth, own_other = free @ smooth @ free.T, free @ other @ free.T
         for unlike in _UNLIKE:
             part = min(_OTHER_WIGGLE * unlike, _OTHER_MOST)
-            prior = Prior(mean, around + unlike**2 * own_smooth + part**2 * own_other, rows)
+            prior = Prior(mean, around + unlike**2 * own_smooth + part**2 * own_other, rows, around)
             priors.append(prior)
             fits.append(_fit(rows @ typical, prior))
     return _mixed(priors, np.array(fits))
@@ -165,7 +169,27 @@ def _mixed(priors: Sequence[Prior], fits: Doubles) -> Prior:
     mean = likely @ np.array([prior.mean for prior in priors])
     around = np.array([prior.mean for prior in priors]) - mean
     inside = np.tensordot(likely, np.array([prior.covariance for prior in priors]), axes=1)
-    return Prior(mean, inside + (likely * around.T) @ around, priors[0].rows)
+    apart = np.tensordot(likely, np.array([prior.apart for prior in priors]), axes=1)
+    return Prior(mean, inside + (likely * around.T) @ around, priors[0].rows, apart)
+
+
+def difference(prior: Prior, typical: Doubles, moment: Doubles, noise: Doubles) -> tuple[float, float]:
+    """How much a sample's pixels differ, as part of the variance `prior.apart`, and their mean square jump.
+
+    Parameters
+    ----------
+    typical, moment : (n,), (n, n) mean and mean products of the sample's spectra over their pre-edge line
+    noise : (n, n) part of the latter that is noise
+    """
+    rows, level, own = prior.rows, prior.rows @ prior.mean, prior.rows @ typical
+    own *= float(level @ level) / float(level @ own)
+    of_rows, of_noise, apart = (rows @ of @ rows.T for of in (moment, noise, prior.apart))
+    square = float(level @ (of_rows - of_noise) @ level) / float(level @ level) ** 2
+    if not square > 0:
+        return 1.0, float((typical**2).max())
+    same = np.eye(own.size)
+    fits = [_likelihood(of_rows / square, Prior(own, p**2 * apart, same), of_noise / square) for p in _DIFFERENCE]
+    return _DIFFERENCE[int(np.argmax(fits))] ** 2, square
 
 
 def _fit(values: Doubles, prior: Prior) -> float:

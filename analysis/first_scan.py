@@ -1,18 +1,22 @@
 """The half-jump of a scan that is under way, when there is no earlier scan whose jump could be taken."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from redoxscope.analysis.expected import Spectrum, generic, line, of_references, predict
+from redoxscope.analysis.expected import Prior, Spectrum, difference, generic, line, of_references, predict
 from redoxscope.analysis.subspace import Basis
+from redoxscope.analysis.unseen_shift import variance_beside
 from redoxscope.analysis.xanes import Edge, Floats, Functionals, with_half
 
 _PLATEAU = 3
 """Samples on the plateau; fewer say nothing."""
 _DOUBTFUL = 0.25
 """Relative doubt of the jump beyond which nothing is said."""
+_COULD = 0.5
+"""What a variance is expected to be that shows nothing, in its standard errors: any amplitude being as likely, 0.48."""
 
 
 def predicted_functionals(
@@ -67,4 +71,39 @@ def predicted_functionals(
         return None
     half = np.zeros((2, x.size))
     half[:, rows] = 0.5 * predicted.jump_line @ over
-    return with_half(x, seen, edge, pre, half, predicted.doubt)
+    found = with_half(x, seen, edge, pre, half, predicted.doubt)
+    folds = len(basis.fold) < rows.size and bool(noise.all())
+    if typical is None or priors[-1].apart.size == 0 or predicted is not predictions[-1] or not folds:
+        return found
+    return replace(
+        found, doubt=float(np.hypot(found.doubt, _lost(rows, priors[-1], found, basis, over, typical, noise)))
+    )
+
+
+def _lost(
+    rows: NDArray[np.intp],
+    prior: Prior,
+    found: Functionals,
+    basis: Basis,
+    over: NDArray[np.float64],
+    typical: NDArray[np.float64],
+    noise: NDArray[np.float64],
+) -> float:
+    """Relative standard deviation of half the jump, as it is at the edge, by what folded spectra do not show.
+
+    Pixels differ as the references say, as much as all that is seen of them does, and in what is not in the basis by no
+    more than they show there, and could without showing it.
+    """
+    moment = over @ (basis.products * np.outer(noise, noise)) @ over.T
+    part, square = difference(prior, over @ typical, moment, over * noise**2 @ over.T)
+    apart = prior.apart[np.ix_(rows, rows)]
+    shown, could = variance_beside(basis, square * apart / np.outer(noise, noise))
+    level = found.above[:, rows] @ typical
+    up = np.flatnonzero((level[:-1] < 0) & (level[1:] >= 0))
+    if up.size == 0:
+        return 0.0
+    first = int(up[0])
+    way = level[first] / (level[first] - level[first + 1])
+    row = (1 - way) * found.above[first, rows] + way * found.above[first + 1, rows]
+    lost = row - row @ basis.projection
+    return 2 * float(np.sqrt(min(part, max(shown, 0.0) + _COULD * could) * max(float(lost @ apart @ lost), 0.0)))

@@ -54,6 +54,7 @@ def evaluate_tiles(
     lacking: float,
     drift: float,
     trend: float,
+    unseen: float,
     sample: NDArray[np.float32],
     at: NDArray[np.float32],
     sigma: NDArray[np.float32],
@@ -77,6 +78,7 @@ def evaluate_tiles(
     half_variance, lacking : variance of its noise, and of what the folded rows may lack, in units of the pixel's sample
         variance
     drift, trend : relative standard deviation of the jump that comes on top of it, and that per eV of the edge's way
+    unseen : standard deviation (eV) of the edge's place that folded spectra do not show
     sample : (pixel,) or (1,) standard deviation of a sample; NaN if unknown
     at, sigma, jump, strange : (pixel,) are filled; eV from the nominal edge, that by the samples' noise in eV; whether
         evaluated by `plain`
@@ -103,6 +105,7 @@ def evaluate_tiles(
             lacking,
             drift,
             trend,
+            unseen,
             noise,
             at[part],
             sigma[part],
@@ -126,6 +129,7 @@ def _evaluate(
     lacking: float,
     drift: float,
     trend: float,
+    unseen: float,
     noise: NDArray[np.float32],
     at: NDArray[np.float32],
     sigma: NDArray[np.float32],
@@ -181,7 +185,8 @@ def _evaluate(
             first += float(tall[p] * tall[p])
             second += float(tall[p] * lean[p])
     for p in range(total.size):
-        total[p] *= noise[p]
+        over = np.float32(0.0) if strange[p] else np.float32(unseen)
+        total[p] = np.sqrt(total[p] * noise[p] * total[p] * noise[p] + over * over)
     return first, second
 
 

@@ -30,6 +30,8 @@ class Estimator:
     """(n,) relative standard deviation of the energies' samples"""
     limit: float
     """Residual above which the basis does not describe a spectrum, in units of its sample variance."""
+    unseen: float
+    """Standard deviation (eV) of the edges' places that folded spectra do not show."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Found:
     sigma: NDArray[np.float32]
     """eV."""
     noise_sigma: NDArray[np.float32]
-    """eV, the part of it that is noise; of a final map the same array."""
+    """eV, the part of it that is noise; the same array if that is all."""
     jump: NDArray[np.float32]
     state: NDArray[np.uint8]
     misfits: int
@@ -94,12 +96,13 @@ def evaluate_scan(
         If samples are missing where the stack says that none are.
     """
     energy, noise_sigma, jump = (np.empty(usable.size, dtype=np.float32) for _ in range(3))
-    doubted = np.empty(0 if final else usable.size, dtype=np.float32)
+    noise_only = final and how.unseen == 0
+    doubted = np.empty(0 if noise_only else usable.size, dtype=np.float32)
     strange, state = np.zeros(usable.size, dtype=bool), np.empty(usable.size, dtype=np.uint8)
     sums = np.empty((stack.holes.size, 2))
     fold = how.basis.fold if how.folds else how.basis.fold[:0]
     folded = (fold.astype(np.float32, order="C"), (1 / how.basis.noise).astype(np.float32), how.limit)
-    jumps = (known.half, known.variance, known.lacking, known.drift, known.trend)
+    jumps = (known.half, known.variance, known.lacking, known.drift, known.trend, how.unseen)
     given: tuple[Any, ...] = (
         *(stack.frames, rows, stack.holes, usable, *folded, how.find, how.plain, *jumps, sample),
         *(energy, noise_sigma, doubted, jump, strange, sums),
@@ -112,8 +115,9 @@ def evaluate_scan(
         height = np.where(usable, early.jump.reshape(-1), np.float32(np.nan))
         jump_noise = plain_noise = early.jump_noise
     over = edge.min_jump_over_noise * np.sqrt([jump_noise, plain_noise])
-    sigma, reached = (noise_sigma, FINAL) if final else (doubted, PROVISIONAL)
-    asked = (height, strange, sample, edge.min_jump, *over, edge.nominal + edge.energy_offset, reached)
+    sigma = noise_sigma if noise_only else doubted
+    origin, reached = edge.nominal + edge.energy_offset, FINAL if final else PROVISIONAL
+    asked = (height, strange, sample, edge.min_jump, *over, origin, reached)
 
     def evaluate(first: int, last: int) -> None:
         evaluate_tiles(first, last, *given)
@@ -122,7 +126,7 @@ def evaluate_scan(
         judge(first, last, energy, sigma, state, *asked)
 
     in_threads(len(sums), evaluate)
-    if not final:
+    if not noise_only:
         noise_sigma[np.isnan(energy)] = np.nan
     squares, products = sums.sum(axis=0)
     own_slope = float(products / squares) if squares > 0 else 0.0

@@ -50,6 +50,8 @@ class Basis:
     """Variance, in units of the noise's, that the spectra may have in each direction that is not in the basis"""
     learnt: float
     """The same that the noise of those it was learnt from puts into them: the basis points a little off"""
+    products: NDArray[np.float64]
+    """(n, n) mean products of these, in units of the noise"""
 
     def error(self, noise: NDArray[np.float64]) -> NDArray[np.float64]:
         """(K, n) square root of the coefficients' covariance, for samples (n,) of this standard deviation."""
@@ -157,7 +159,8 @@ def learn(
     kept, excess = _components(products, shown, count, least, most)
     # A component is not seen below a spike of the root of n/count, wherever it points.
     hidden = float(np.sqrt(n / count)) / max(n - kept.shape[1], 1)
-    return Basis(kept * shown[:, None], kept.T / shown, shown, excess, hidden, kept.shape[1] / count)
+    whitened = products / np.outer(shown, shown)
+    return Basis(kept * shown[:, None], kept.T / shown, shown, excess, hidden, kept.shape[1] / count, whitened)
 
 
 def _components(
@@ -280,4 +283,4 @@ def unit(sample: NDArray[np.floating]) -> NDArray[np.float32]:
 
 def identity(n: int) -> Basis:
     """The basis that leaves a spectrum of n energies as it is."""
-    return Basis(np.eye(n), np.eye(n), np.ones(n), np.ones(n), 0.0, 0.0)
+    return Basis(np.eye(n), np.eye(n), np.ones(n), np.ones(n), 0.0, 0.0, np.eye(n))

@@ -58,7 +58,7 @@ CURVES: Mapping[str, Quantity] = {
     "shift": Quantity("f8", "px", "shift (dy, dx) relative to the series' first frame"),
     "magnification": Quantity("f8", "1", "magnification relative to the series' first frame"),
     "shift_quality": Quantity("f8", "1", "shift quality, 0 to 1"),
-    "sigma_noise_share": Quantity("f8", "1", "part of a pixel's sigma that is photon noise, median; 1 if final"),
+    "sigma_noise_share": Quantity("f8", "1", "part of a pixel's sigma that is photon noise, median"),
     "front_length": Quantity("f8", "um", "length of the front line, NaN if not known"),
     "front_components": Quantity("i4", "1", "pieces of the front line, -1 if not known"),
     "front_speed": Quantity("f8", "um/s", "median normal speed of the front since the scan before, NaN if not known"),

@@ -238,3 +238,18 @@ def test_noise_with_references(shared_data: Path, names, offset, first, photons)
     for maps in zip(*runs, strict=True):
         energies, _, noise = images(maps)
         assert 0.9 < repeated(energies, noise) < 1.1
+
+
+@pytest.mark.parametrize("photons", [1500, 5000])
+@pytest.mark.parametrize("most", [0.3, 1.0])
+def test_sigma_with_references_before_a_component_shows_what_mixes(shared_data: Path, most, photons):
+    """Few photons, the edge just passed: the folded spectra hide how the phases mix, and sigma tells how much."""
+    reduced, oxidised = (np.interp(ENERGIES, *measured(shared_data, name))[:, None] for name in ("NiO", "LiNiO2"))
+    rng = np.random.default_rng(3)
+    part, jump = rng.uniform(0, most, 9000), rng.uniform(0.25, 0.5, 9000)
+    other = rng.uniform(0.2, 0.4, 9000) * (1 - 3.5e-4 * (ENERGIES - 8341)[:, None])
+    clean = jump * (part * reduced + (1 - part) * oxidised) + other
+    truth, references = half_jump(clean), [measured(shared_data, name) for name in ("NiO", "LiNiO2")]
+    runs = [by_parts(clean, photons, [8347.0], references, seed) for seed in range(4)]
+    energies, sigmas, _ = images([maps[0] for maps in runs])
+    assert 0.75 < np.nanmedian(np.abs((energies - truth) / sigmas)) / 0.6745 < 1.25
