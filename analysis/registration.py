@@ -3,35 +3,27 @@
 The magnification is known from the energy; what is measured is the drift. Across an absorption edge neighbouring
 frames look alike but the first and the last do not, the contrast of reacted grains even inverts at the white line, and
 a front that moves through the edge looks like a shift. So a frame is not compared with one other, but with whatever
-mixture of the frames placed so far resembles it best: their principal components, in a band of fine structure. Shift
-and mixture are found together by least squares (Lucas & Kanade, IJCAI 1981; Black & Jepson, IJCV 26, 63 (1998)). The
-components gather the light of all frames: on frames of low contrast this beats phase correlation, which finds nothing
-there (tests/analysis/test_registration.py compares them).
+mixture of the frames placed so far resembles it best: their principal components, in a band of fine structure
+(`shift_fit`). The components gather the light of all frames: on frames of low contrast this beats phase correlation,
+which finds nothing there (tests/analysis/test_registration.py compares them).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import fftshift, irfft2, next_fast_len, rfft2
-from scipy.ndimage import gaussian_filter
 from skimage.feature import peak_local_max
 
-from redoxscope.analysis.resample import bridge, resample
-from redoxscope.analysis.shift_error import regress, shift_error
+from redoxscope.analysis.resample import bridge
+from redoxscope.analysis.shift_error import regress
+from redoxscope.analysis.shift_fit import Placement as Placement
+from redoxscope.analysis.shift_fit import binned, fine_structure, fit, moved
 
 Image = NDArray[np.float32]
 
-_FINE, _COARSE = 1.0, 3.0
-"""Band of structure that is compared: difference of two Gaussians, standard deviations in pixels."""
 _COMPONENTS = 6
-_LARGEST = 512
-"""Frames are binned down to about this many pixels for the comparison."""
-_MARGIN = 8
-_STEPS = 8
 _UNUSUAL = 1.15
 """A frame that is by this factor less explained than those before may lie somewhere else."""
 _NEARLY = 0.75
@@ -41,20 +33,6 @@ _PLACES = 4
 """Where else it may lie: so many peaks of the correlation are tried."""
 _OVERLAP = 0.4
 """Part of the frame that must remain in view there."""
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where a frame lies."""
-
-    shift: tuple[float, float]
-    """(dy, dx) px: position in the frame minus that on the series' grid; if not valid, the nearest frame's."""
-    sigma: float
-    """Standard error of the shift, by axis, px: from the comparison's residual, and of what was compared to."""
-    quality: float
-    """Correlation with the mixture of earlier frames that is most like it, 0 to 1."""
-    valid: bool
-    """Whether the shift may be trusted."""
 
 
 class Registration:
@@ -127,26 +105,26 @@ class Registration:
         ValueError
             If the frame's shape is not that of the frames before.
         """
-        image, factor = _binned(bridge(absorbance.astype(np.float32)))
+        image, factor = binned(bridge(absorbance.astype(np.float32)))
         if self._pool and self._pool[0].shape != image.shape:
             raise ValueError(f"frame of {absorbance.shape} in a series whose frames have another shape")
         known = self._current or self._previous
         near = known[min(known, key=lambda i: abs(i - index))] if known else (0.0, 0.0)
         start = np.array(near) / factor
-        fine = _fine_structure(image, scale)
-        band = _moved(fine, scale, start)
+        fine = fine_structure(image, scale)
+        band = moved(fine, scale, start)
         if not band.std() > 1e-6:
             return Placement(near, np.inf, 0.0, False)
         if not self._pool:
             self._keep(index, band, near, 0.0, 0.0)
             return Placement(near, 0.0, 1.0, True)
         components = [*self._first, *self._pool]
-        best = _fit(fine, scale, start, components, self.minimum_quality)
+        best = fit(fine, scale, start, components, self.minimum_quality)
         if self._doubtful(best):
             # Lost, far from where the last one was, or a period off: look for it everywhere.
             # Found on the grid, where a shift of the frame is smaller by its magnification.
             places = [start + scale * away for away in _elsewhere(self._pool[:2], band)]
-            others = [_fit(fine, scale, place, components, self.minimum_quality) for place in places]
+            others = [fit(fine, scale, place, components, self.minimum_quality) for place in places]
             other = max((o for o in others if o.valid), key=lambda o: o.quality, default=best)
             if other.quality > self._convincing() and _better(other, best):
                 best = other
@@ -154,7 +132,7 @@ class Registration:
             return Placement(near, np.inf, best.quality, False)
         shift = (best.shift[0] * factor, best.shift[1] * factor)
         self._unlike.append(1 - best.quality**2)
-        band = _moved(fine, scale, np.array(best.shift))
+        band = moved(fine, scale, np.array(best.shift))
         behind = self._mixture_error(band, components)
         self._keep(index, band, shift, best.sigma, behind)
         return Placement(shift, float(np.hypot(best.sigma, behind)) * factor, best.quality, True)
@@ -191,44 +169,6 @@ class Registration:
         self._pool = list(mixed.reshape(-1, *band.shape))
 
 
-def _fit(
-    fine: Image, scale: float, start: NDArray[np.floating], components: list[Image], minimum_quality: float
-) -> Placement:
-    """Least-squares shift (in binned pixels) from `start`, together with the best mixture of the components."""
-    shift = np.array(start, dtype=np.float64)
-    lost = Placement((float(start[0]), float(start[1])), np.inf, 0.0, False)
-    step, quality = np.full(2, np.inf), 0.0
-    seen = None
-    for _ in range(_STEPS):
-        view = _view(fine.shape, scale, shift)
-        if view is None:
-            return lost
-        if view != seen:
-            # The last two rows are for the slopes of the mixture.
-            seen, both = view, np.stack([*(c[view] for c in components), *(fine[view],) * 2])
-            flat, products = both.reshape(len(both), -1), np.empty((len(both), len(both)), dtype=np.float32)
-            columns, slopes = flat[:-2], flat[-2:]
-            products[:-2, :-2] = columns @ columns.T
-        value = _moved(fine, scale, shift)[view].ravel()
-        mixture, _ = regress(products[:-2, :-2], columns @ value)
-        model = (mixture.astype(np.float32) @ columns).reshape(both.shape[1:])
-        lit = float(np.linalg.norm(model) * np.linalg.norm(value))
-        if not lit > 0:
-            return lost
-        quality = float(model.ravel() @ value) / lit
-        both[-2:] = np.gradient(model)
-        products[-2:] = slopes @ flat.T
-        products[:, -2:] = products[-2:].T
-        fitted, inverse = regress(products, flat @ value)
-        step = -np.clip(fitted[-2:], -2.0, 2.0)
-        shift += step
-        if np.abs(step).max() < 3e-3:
-            break
-    valid = bool(np.abs(step).max() < 0.1) and quality >= minimum_quality
-    error = shift_error(both, value.reshape(model.shape), fitted, inverse)
-    return Placement((float(shift[0]), float(shift[1])), error, quality, valid)
-
-
 def _better(found: Placement, than: Placement) -> bool:
     """Whether a placement is clearly more like the mixture than another one."""
     if not found.valid or not than.valid or found.quality > 1.2 * than.quality:
@@ -260,41 +200,3 @@ def _elsewhere(references: list[Image], band: Image) -> list[NDArray[np.float64]
         peaks = peak_local_max(like, min_distance=2, num_peaks=_PLACES)
         places.extend(peaks - np.array(shape) // 2)
     return [np.asarray(place, dtype=np.float64) for place in places]
-
-
-def _fine_structure(image: Image, scale: float) -> Image:
-    """Of a frame as it is, in the band that it will show on the grid: moving and filtering are both convolutions."""
-    return np.asarray(gaussian_filter(image, scale * _FINE) - gaussian_filter(image, scale * _COARSE), dtype=np.float32)
-
-
-def _moved(fine: Image, scale: float, shift: NDArray[np.floating]) -> Image:
-    """A frame's fine structure, moved to the series' grid; none where the frame shows nothing of it."""
-    placed = resample(fine, scale, (float(shift[0]), float(shift[1])))[0]
-    return np.nan_to_num(placed, copy=False, nan=0.0)
-
-
-def _view(shape: tuple[int, ...], scale: float, shift: NDArray[np.floating]) -> tuple[slice, slice] | None:
-    """The part of the grid that the moved frame covers, less a margin; None if there is next to none."""
-    out = []
-    for size, moved in zip(shape, shift, strict=True):
-        centre = (size - 1) / 2
-        low = int(np.ceil(max(0.0, centre + (-moved - centre) / scale))) + _MARGIN
-        high = int(np.floor(min(size - 1.0, centre + (size - 1 - moved - centre) / scale))) - _MARGIN
-        if high - low < 2 * _MARGIN:
-            return None
-        out.append(slice(low, high + 1))
-    return out[0], out[1]
-
-
-def _binned(image: Image) -> tuple[Image, int]:
-    """Mean over squares of pixels, so that the longer side is at most `_LARGEST`, and the squares' side."""
-    factor = -(-max(image.shape) // _LARGEST)
-    if factor == 1:
-        return image, 1
-    height, width = (n // factor for n in image.shape)
-    cut = image[: height * factor, : width * factor]
-    total = np.zeros((height, width), dtype=np.float32)
-    for corner in product(range(factor), repeat=2):
-        total += cut[corner[0] :: factor, corner[1] :: factor]
-    total /= factor**2
-    return total, factor
