@@ -7,12 +7,13 @@ built on this class. Memory: one scan of frames, float32.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from redoxscope.analysis.definitions import finder
+from redoxscope.analysis.described import Described, as_they_are, describe
 from redoxscope.analysis.expected import Spectrum
 from redoxscope.analysis.first_scan import predicted_functionals
 from redoxscope.analysis.frame_stack import FrameStack
@@ -22,11 +23,11 @@ from redoxscope.analysis.known_map import NONE as NONE
 from redoxscope.analysis.known_map import PROVISIONAL as PROVISIONAL
 from redoxscope.analysis.known_map import Map as Map
 from redoxscope.analysis.known_map import half_jump_before, population_of
-from redoxscope.analysis.previous_scan import learn_population, tell_jump
+from redoxscope.analysis.previous_scan import Population, learn_population, tell_jump
 from redoxscope.analysis.scan_pass import Estimator, KnownJump, evaluate_scan
-from redoxscope.analysis.subspace import identity, learn, learners, misfit_limit, tall_learners
+from redoxscope.analysis.subspace import identity, learners
 from redoxscope.analysis.unseen_shift import unseen_shift
-from redoxscope.analysis.xanes import Edge, Floats, functionals
+from redoxscope.analysis.xanes import Edge, Floats, Functionals, functionals
 
 _TYPICAL = 0.02
 """Noise of a sample over the jump, where it is not known."""
@@ -34,6 +35,21 @@ _FEW = 2000
 """Pixels that show what the typical spectrum is."""
 _MISSING = 0.3
 """A pixel without valid samples in more than this part of a window's frames has no edge energy."""
+
+
+class _Filed(NamedTuple):
+    """The frames on file."""
+
+    mask: NDArray[np.bool_]
+    """(n,) of which energies"""
+    rows: NDArray[np.intp]
+    """(r,) numbers of these"""
+    usable: NDArray[np.bool_]
+    """(pixel,) which have enough valid samples in each window"""
+    noise: NDArray[np.float64]
+    """(r,) relative standard deviation of their samples, by photon statistics"""
+    sample: NDArray[np.float32]
+    """(pixel,) or (1,) standard deviation of a sample"""
 
 
 class EdgeMap:
@@ -116,76 +132,30 @@ class EdgeMap:
         """
         final = closed or self.complete
         early = None if final else previous
-        trend = Trend(self.edge.jump_trend, self.edge.jump_trend_scatter, self.edge.jump_drift)
-        population = population_of(previous)
-        if previous is not None:
-            trend = Trend(previous.jump_trend, previous.jump_trend_sigma, previous.jump_drift)
-        filed = self._seen & ~self._blank
-        rows = np.flatnonzero(filed)
-        predicts = not final and early is None
-        noise, sample = self._stack.relative_noise(rows), self._stack.sample_sigma()
-        usable = self._usable(rows)
-        typical = None
-        if predicts and self._references and usable.any():
-            # Empty pixels add nothing to it.
-            typical = self._stack.spectra(rows, learners(usable, _FEW)).mean(axis=1, dtype=np.float64)
-        first = (self._references, typical)
+        half_jump = self.edge.definition == "half_jump"
+        trend, population = self._trend_until(previous), population_of(previous)
+        filed = self._filed()
+        predicts = early is None and not final
         if predicts:
-            plainly = identity(rows.size)
-            wanted = predicted_functionals(self._energies, rows, self.edge, plainly, noise * _TYPICAL, *first)
+            wanted = self._predicted(filed)
         else:
-            wanted = functionals(self._energies, filed, self.edge, jump_known=early is not None)
-        half_jump, origin = self.edge.definition == "half_jump", self.edge.nominal + self.edge.energy_offset
+            wanted = functionals(self._energies, filed.mask, self.edge, jump_known=early is not None)
         if wanted is None or wanted.near.size < 2 or not (half_jump or final or self._search_passed()):
             return self._nothing(early, trend)
-        basis, limit, terms, unseen = identity(rows.size), np.inf, 0, 0.0
-        if subspace and np.count_nonzero(usable) > rows.size:
-            weights, behind = wanted.jump[rows], wanted.above[-1, rows]
-            if not weights.any() or (
-                early is not None and np.linalg.norm(behind * noise) < np.linalg.norm(weights * noise)
-            ):
-                # A line through the first samples of the post-edge says little of the jump.
-                weights = behind
-            pick = tall_learners(self._stack, rows, usable, weights, noise, sample, self.edge.min_jump)
-            spectra, own = self._stack.spectra(rows, pick), sample[pick] if sample.size > 1 else sample
-            basis = learn(spectra, noise, own)
-            limit = misfit_limit(spectra, basis, own)
-            terms = len(basis.fold)
-            if final:
-                unseen = unseen_shift(self._energies[rows], basis)
+        own = as_they_are(filed.noise, filed.sample)
+        if subspace and np.count_nonzero(filed.usable) > filed.rows.size:
+            known = (wanted, filed.noise, filed.sample, self.edge.min_jump)
+            own = describe(self._stack, filed.rows, filed.usable, *known, jump_known=early is not None)
             if final and half_jump:
-                population = learn_population(self._energies[rows], self.edge, basis, spectra, own, population)
+                learnt = (self.edge, own.basis, own.spectra, own.own)
+                population = learn_population(self._energies[filed.rows], *learnt, population)
             if predicts:
-                unit = float(np.median(own)) / max(float(np.median(wanted.jump[rows] @ spectra)), self.edge.min_jump)
-                spread = basis.noise * (unit if np.isfinite(unit) else _TYPICAL)
-                first = (self._references, spectra.mean(axis=1, dtype=np.float64))
-                wanted = predicted_functionals(self._energies, rows, self.edge, basis, spread, *first) or wanted
-            level = float(np.sqrt((basis.noise**2).mean()))
-            noise, sample, limit = basis.noise / level, sample * np.float32(level), limit / level**2
-        # What folded spectra may lack, repetitions lack as well: it is no noise.
-        shown, lacking = replace(basis, hidden=min(basis.learnt, basis.hidden)), 0.0
-        if not final and terms:
-            rest = replace(basis, hidden=basis.hidden - shown.hidden).left_out(noise)
-            lacking = float(((wanted.above[:, filed] @ rest) ** 2).sum(axis=1).mean())
-        find = finder(wanted, self.edge, filed, noise, shown, smooth=terms > 0)
-        jump = KnownJump(np.zeros((0, usable.size), dtype=np.float32), 0.0, lacking, wanted.doubt if half_jump else 0.0)
-        if early is not None and half_jump:
-            share, slope, drift, moved = 1.0, early.jump_slope, trend.drift, trend.sigma
-            told = None
-            if terms:
-                seen = (half_jump_before(early, origin, share, slope, pick), early.jump_noise)
-                told = tell_jump(self._energies, rows, self.edge, population, trend, *seen, spectra, own, basis, find)
-            if told is not None:
-                share, slope, drift, moved = told.share, told.slope, told.drift, told.trend
-                find = finder(told.wanted, self.edge, filed, noise, shown, smooth=True)
-                # Of a pixel that the basis does not describe, its own jump before says more.
-                wanted = replace(wanted, above=share * wanted.above)
-            half = half_jump_before(early, origin, share, slope)
-            jump = KnownJump(half, 0.25 * share**2 * early.jump_noise, lacking, drift, moved)
-        plain = finder(wanted, self.edge, filed, noise, identity(rows.size), smooth=False) if terms else find
-        how = Estimator(find, plain, basis, terms > 0, noise, limit, unseen)
-        found = evaluate_scan(self._stack, rows, usable, sample, self.edge, how, jump, early, final=final)
-        known = Map(
+                wanted = self._predicted(filed, own, wanted) or wanted
+        how, jump = self._estimator(filed, own, wanted, early, trend, population, final=final)
+        found = evaluate_scan(
+            self._stack, filed.rows, filed.usable, own.sample, self.edge, how, jump, early, final=final
+        )
+        result = Map(
             found.energy.reshape(self.shape),
             found.sigma.reshape(self.shape),
             found.noise_sigma.reshape(self.shape),
@@ -197,15 +167,86 @@ class EdgeMap:
             trend.sigma,
             trend.drift,
             *population,
-            terms,
+            own.components,
             found.misfits,
         )
         if not final or previous is None or not half_jump:
-            return known
-        before, now = ((m.edge_energy, m.sigma, m.jump) for m in (previous, known))
-        scatter = (sample * np.sqrt(previous.jump_noise + found.jump_noise)).astype(np.float32)
+            return result
+        before, now = ((m.edge_energy, m.sigma, m.jump) for m in (previous, result))
+        scatter = (own.sample * np.sqrt(previous.jump_noise + found.jump_noise)).astype(np.float32)
         trend = learn_trend(before, now, scatter, trend, self.edge.jump_trend_scatter)
-        return replace(known, jump_trend=trend.value, jump_trend_sigma=trend.sigma, jump_drift=trend.drift)
+        return replace(result, jump_trend=trend.value, jump_trend_sigma=trend.sigma, jump_drift=trend.drift)
+
+    def _filed(self) -> _Filed:
+        mask = self._seen & ~self._blank
+        rows = np.flatnonzero(mask)
+        noise, sample = self._stack.relative_noise(rows), self._stack.sample_sigma()
+        return _Filed(mask, rows, self._usable(rows), noise, sample)
+
+    def _trend_until(self, previous: Map | None) -> Trend:
+        """How jumps change: as the scans before show it, or as the profile says."""
+        if previous is None:
+            return Trend(self.edge.jump_trend, self.edge.jump_trend_scatter, self.edge.jump_drift)
+        return Trend(previous.jump_trend, previous.jump_trend_sigma, previous.jump_drift)
+
+    def _predicted(
+        self, filed: _Filed, own: Described | None = None, plain: Functionals | None = None
+    ) -> Functionals | None:
+        """The jump from what has been seen behind the edge: of the typical spectrum, or of those that are described."""
+        if own is None or plain is None:
+            typical = None
+            if self._references and filed.usable.any():
+                # Empty pixels add nothing to it.
+                typical = self._stack.spectra(filed.rows, learners(filed.usable, _FEW)).mean(axis=1, dtype=np.float64)
+            basis, spread = identity(filed.rows.size), filed.noise * _TYPICAL
+        else:
+            basis, typical = own.basis, own.spectra.mean(axis=1, dtype=np.float64)
+            jump = max(float(np.median(plain.jump[filed.rows] @ own.spectra)), self.edge.min_jump)
+            unit = float(np.median(own.own)) / jump
+            spread = basis.noise * (unit if np.isfinite(unit) else _TYPICAL)
+        return predicted_functionals(self._energies, filed.rows, self.edge, basis, spread, self._references, typical)
+
+    def _estimator(
+        self,
+        filed: _Filed,
+        own: Described,
+        wanted: Functionals,
+        early: Map | None,
+        trend: Trend,
+        population: Population,
+        *,
+        final: bool,
+    ) -> tuple[Estimator, KnownJump]:
+        """How edges are found in the spectra, and what of their jump comes from elsewhere."""
+        # What folded spectra may lack, repetitions lack as well: it is no noise.
+        shown = replace(own.basis, hidden=min(own.basis.learnt, own.basis.hidden))
+        find = finder(wanted, self.edge, filed.mask, own.noise, shown, smooth=own.folds)
+        lacking = 0.0
+        if not final and own.folds:
+            rest = replace(own.basis, hidden=own.basis.hidden - shown.hidden).left_out(own.noise)
+            lacking = float(((wanted.above[:, filed.mask] @ rest) ** 2).sum(axis=1).mean())
+        half_jump, origin = self.edge.definition == "half_jump", self.edge.nominal + self.edge.energy_offset
+        nothing = np.zeros((0, filed.usable.size), dtype=np.float32)
+        jump = KnownJump(nothing, 0.0, lacking, wanted.doubt if half_jump else 0.0)
+        if early is not None and half_jump:
+            share, slope, drift, moved = 1.0, early.jump_slope, trend.drift, trend.sigma
+            told = None
+            if own.folds:
+                before = (half_jump_before(early, origin, share, slope, own.pick), early.jump_noise)
+                learnt = (*before, own.spectra, own.own, own.basis, find)
+                told = tell_jump(self._energies, filed.rows, self.edge, population, trend, *learnt)
+            if told is not None:
+                share, slope, drift, moved = told.share, told.slope, told.drift, told.trend
+                find = finder(told.wanted, self.edge, filed.mask, own.noise, shown, smooth=True)
+                # Of a pixel that the basis does not describe, its own jump before says more.
+                wanted = replace(wanted, above=share * wanted.above)
+            half = half_jump_before(early, origin, share, slope)
+            jump = KnownJump(half, 0.25 * share**2 * early.jump_noise, lacking, drift, moved)
+        plain, unseen = find, 0.0
+        if own.folds:
+            plain = finder(wanted, self.edge, filed.mask, own.noise, identity(filed.rows.size), smooth=False)
+            unseen = unseen_shift(self._energies[filed.rows], own.basis) if final else 0.0
+        return Estimator(find, plain, own.basis, own.folds, own.noise, own.limit, unseen), jump
 
     def _search_passed(self) -> bool:
         """Whether the search window has been scanned to its end: a maximum before that may be none."""

@@ -1,0 +1,80 @@
+"""A scan's own spectra: the few components that they are made of, and how noisy they show themselves to be."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redoxscope.analysis.frame_stack import FrameStack
+from redoxscope.analysis.subspace import Basis, identity, learn, misfit_limit, tall_learners
+from redoxscope.analysis.xanes import Functionals
+
+
+@dataclass(frozen=True)
+class Described:
+    """How spectra of r energies are folded, and their noise."""
+
+    basis: Basis
+    folds: bool
+    """Whether it was learnt; else it leaves them as they are."""
+    noise: NDArray[np.float64]
+    """(r,) relative standard deviation of the energies' samples"""
+    sample: NDArray[np.float32]
+    """(pixel,) or (1,) standard deviation of one sample"""
+    limit: float
+    """Residual above which the basis does not describe a spectrum, in units of its sample variance."""
+    pick: NDArray[np.intp]
+    """(learner,) the pixels it was learnt from"""
+    spectra: NDArray[np.float32]
+    """(r, learner) of these"""
+    own: NDArray[np.float32]
+    """(learner,) or (1,) `sample` of these, in units in which `basis.noise` is relative to it"""
+
+    @property
+    def components(self) -> int:
+        """That spectra are folded into; 0 if they are not."""
+        return len(self.basis.fold) if self.folds else 0
+
+
+def as_they_are(noise: NDArray[np.float64], sample: NDArray[np.float32]) -> Described:
+    """Spectra that nothing is learnt from, with the noise that photon statistics give them."""
+    nobody, nothing = np.empty(0, dtype=np.intp), np.empty((noise.size, 0), dtype=np.float32)
+    return Described(identity(noise.size), False, noise, sample, np.inf, nobody, nothing, sample[:0])
+
+
+def describe(
+    stack: FrameStack,
+    rows: NDArray[np.intp],
+    usable: NDArray[np.bool_],
+    wanted: Functionals,
+    noise: NDArray[np.float64],
+    sample: NDArray[np.float32],
+    min_jump: float,
+    *,
+    jump_known: bool,
+) -> Described:
+    """Learn from the spectra that hold material.
+
+    Parameters
+    ----------
+    stack, rows, usable : where the spectra are, (r,) numbers of the energies on file, (pixel,) which are whole enough
+    wanted : functionals by which material is told; jump_known : whether their jump may be less sure than what follows
+        the edge
+    noise, sample : (r,) and (pixel,) or (1,) by photon statistics
+    min_jump : edge jump below which there is no material
+
+    Raises
+    ------
+    NotWholeError
+        If samples are missing where the stack says that none are.
+    """
+    weights, behind = wanted.jump[rows], wanted.above[-1, rows]
+    if not weights.any() or (jump_known and np.linalg.norm(behind * noise) < np.linalg.norm(weights * noise)):
+        # A line through the first samples of the post-edge says little of the jump.
+        weights = behind
+    pick = tall_learners(stack, rows, usable, weights, noise, sample, min_jump)
+    spectra, own = stack.spectra(rows, pick), sample[pick] if sample.size > 1 else sample
+    basis = learn(spectra, noise, own)
+    level = float(np.sqrt((basis.noise**2).mean()))
+    limit = misfit_limit(spectra, basis, own) / level**2
+    return Described(basis, True, basis.noise / level, sample * np.float32(level), limit, pick, spectra, own)
