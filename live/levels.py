@@ -4,6 +4,8 @@ A frame whose beam was down, whose flat was exposed twice or taken through the s
 pixels; near the edge that moves the whole map.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,8 @@ _OF_RANGE = 0.35
 """and by this part of its range over the scan: without air the edge moves it, its white line by a third of that."""
 _SHOWS = 0.25
 """A frame whose structure is less than this part of that of the frames around it does not show the sample."""
+_SURELY = 6.0
+"""Standard errors by which it must be less."""
 _AROUND = 3
 """Frames on either side."""
 _PIXELS = 40_000
@@ -37,10 +41,7 @@ class Levels:
         self._energies = energies
         self._order = np.argsort(energies, kind="stable")
         self._rank = np.argsort(self._order, kind="stable")
-        self._found: dict[int, tuple[float, float]] = {}
-        """Of the thinnest, and of half of the pixels."""
-        self._structure: dict[int, float] = {}
-        """What varies over the frame and is no noise: the root of the covariance of neighbouring pixels."""
+        self._found: dict[int, _Level] = {}
 
     def add(self, slot: int, value: NDArray[np.float32]) -> None:
         """The absorbance (y, x) of frame `slot`, NaN where unknown."""
@@ -48,8 +49,8 @@ class Levels:
         pick = pick[np.isfinite(pick)]
         if pick.size:
             thin, median = np.quantile(pick, (_THIN, 0.5))
-            self._found[slot] = float(thin), float(median)
-            self._structure[slot] = _structure(value[:: -(-value.size // _PIXELS)] - median)
+            lines = value[:: -(-value.size // _PIXELS)] - median
+            self._found[slot] = _Level(float(thin), float(median), float(pick.mean()), *_structure(lines))
 
     def fault(self, slot: int, *, whole: bool) -> str:
         """In what way a frame's beam was not that of its flat or of the frames around it; empty if it was.
@@ -59,27 +60,36 @@ class Levels:
         if slot not in self._found:
             return ""
         below, above = self._around(slot)
-        thin, median = self._found[slot]
-        around = [self._found[other] for other in (*below, *above)]
+        found, around = self._found[slot], [self._found[other] for other in (*below, *above)]
         if len(around) < _AROUND:
             return ""
-        usual = float(np.median([level for _, level in around]))
-        if abs(median - usual) > _JUMP:
-            return f"its median absorbance is {median:.2f}, {usual:.2f} in those around it"
+        usual = float(np.median([level.median for level in around]))
+        if abs(found.median - usual) > _JUMP:
+            return f"its median absorbance is {found.median:.2f}, {usual:.2f} in those around it"
         if whole:
-            # A level between the two in the middle, as on the slope of an edge, is no surprise.
-            low, high = _middle([level for level, _ in around])
-            off = max(thin - high, 0.0) - max(low - thin, 0.0)
-            ends = np.quantile([found[0] for found in self._found.values()], (0.05, 0.95))
+            off = _off(found.thin, [level.thin for level in around])
+            ends = np.quantile([level.thin for level in self._found.values()], (0.05, 0.95))
             if abs(off) > _OFF + _OF_RANGE * float(np.ptp(ends)):
                 return (
-                    f"its absorbance is {off:+.2f} off those around it everywhere, its median absorbance {median:.2f}: "
-                    f"its flat or itself was not taken in the usual beam"
+                    f"its absorbance is {off:+.2f} off those around it everywhere, its median absorbance "
+                    f"{found.median:.2f}: its flat or itself was not taken in the usual beam"
                 )
-            least, _ = _middle([self._structure[other] for other in (*below, *above)])
-            if self._structure[slot] < _SHOWS * least:
-                return f"it does not show the sample: its median absorbance is {median:.2f}, and next to nothing varies"
+            if self._shows_nothing(found, around):
+                return (
+                    f"it does not show the sample: its median absorbance is {found.median:.2f}, and next to nothing "
+                    f"varies"
+                )
         return ""
+
+    def _shows_nothing(self, found: "_Level", around: "list[_Level]") -> bool:
+        """Whether next to nothing varies in a frame, and it absorbs like the thinnest of those around it.
+
+        A film of even thickness shows as little where the spectra of its phases cross, but absorbs as usual there.
+        """
+        least, _ = _middle([level.structure for level in around])
+        half = float(np.median([level.thin for level in around]) + np.median([level.mean for level in around])) / 2
+        surely = least - found.structure > _SURELY * found.error
+        return surely and found.structure < _SHOWS**2 * least and found.mean < half
 
     def _around(self, slot: int) -> tuple[list[int], list[int]]:
         """The nearest frames of lower and of higher energy whose levels are known."""
@@ -90,11 +100,31 @@ class Levels:
         return lower, higher
 
 
-def _structure(lines: NDArray[np.floating]) -> float:
-    """Root of the covariance of neighbours along the lines (y, x), NaN where unknown."""
+class _Level(NamedTuple):
+    """Of one frame's absorbance."""
+
+    thin: float
+    """of the thinnest pixels"""
+    median: float
+    mean: float
+    structure: float
+    """what varies over the frame and is no noise: the covariance of neighbouring pixels"""
+    error: float
+    """its standard error"""
+
+
+def _structure(lines: NDArray[np.floating]) -> tuple[float, float]:
+    """Covariance of neighbours along the lines (y, x), NaN where unknown, and its standard error without structure."""
+    known = lines[np.isfinite(lines)]
     product = lines[:, 1:] * lines[:, :-1]
-    known = product[np.isfinite(product)]
-    return float(np.sqrt(max(0.0, known.mean()))) if known.size else 0.0
+    pairs = product[np.isfinite(product)]
+    return (float(pairs.mean()), float(known.var() / np.sqrt(pairs.size))) if pairs.size else (0.0, 0.0)
+
+
+def _off(value: float, around: list[float]) -> float:
+    """By how much a level is not between the two in the middle of those around it, as it is on the slope of an edge."""
+    low, high = _middle(around)
+    return max(value - high, 0.0) - max(low - value, 0.0)
 
 
 def _middle(values: list[float]) -> tuple[float, float]:

@@ -115,6 +115,27 @@ def test_a_frame_beside_the_sample_is_set_aside(short: Experiment, usual, tmp_pa
     same_but_for_noise(record.edge_energy, usual, short.true_maps[0])
 
 
+@pytest.mark.parametrize("apart", [0.0, 2.0])
+def test_a_film_of_even_thickness_is_no_frame_beside_the_sample(short: Experiment, tmp_path, apart):
+    """Nothing varies where the spectra of its phases cross, and of one phase nothing varies anywhere."""
+    flats = {}
+
+    def film(stream, _, at_energy, pixels):
+        if stream == "flat":
+            flats[round(at_energy)] = pixels
+        elif stream == "primary" and round(at_energy) in flats:
+            edge = np.where(np.arange(pixels.shape[1]) // 9 % 2, 8340.0, 8340.0 + apart)
+            x = at_energy - edge
+            absorbance = 0.3 + 0.5 / (1 + np.exp(-x)) + 0.3 * np.exp(-(((x - 7) / 3) ** 2))
+            beam = flats[round(at_energy)] * np.exp(-absorbance)
+            return np.random.default_rng(int(at_energy)).poisson(beam).astype(np.float32)
+        return pixels
+
+    altered(short.scans[0], tmp_path / "flats.h5", film)
+    record, bad = only(watch(tmp_path / "data", altered(short.scans[0], tmp_path / "frames.h5", film)))
+    assert (record.frames.used, bad) == (53, [])
+
+
 @pytest.mark.parametrize("which", ["NaN", "zero", "saturated", "missing"])
 def test_a_flat_that_knows_nothing_is_replaced_by_the_nearest(short: Experiment, usual, tmp_path, which):
     make = {"NaN": lambda p: np.full_like(p, np.nan), "zero": lambda p: 0 * p, "saturated": lambda p: 0 * p + FULL}
