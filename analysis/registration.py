@@ -151,19 +151,21 @@ class Registration:
     def _mixture_error(self, band: Image, components: list[Image]) -> float:
         """Standard error of where the mixture lies that a placed frame is most like."""
         columns = np.stack(components).reshape(len(components), -1)
-        mixture, _ = regress(columns @ columns.T, columns @ band.ravel())
-        light = (mixture * np.linalg.norm(columns, axis=1)) ** 2
+        products = columns @ columns.T
+        mixture, _ = regress(products, columns @ band.ravel())
+        light = mixture**2 * np.diag(products)
         return float(light @ np.concatenate([self._first_error, self._pool_error]) / max(float(light.sum()), 1e-12))
 
     def _keep(self, index: int, band: Image, shift: tuple[float, float], error: float, known: float) -> None:
         """Take a frame into the mixture; `error` is that of its comparison, `known` that of what it was compared to."""
         self._current[index] = shift
         frames = np.stack([*self._pool, band]).reshape(len(self._pool) + 1, -1)
-        _, vectors = np.linalg.eigh((frames @ frames.T).astype(np.float64))
+        products = (frames @ frames.T).astype(np.float64)
+        _, vectors = np.linalg.eigh(products)
         main = vectors[:, ::-1][:, :_COMPONENTS].T
         mixed = main.astype(np.float32) @ frames
         # By its part in a component, an error moves it; that of what was there is common to all.
-        light = (main * np.linalg.norm(frames, axis=1)) ** 2
+        light = main**2 * np.diag(products)
         part = light / np.maximum(light.sum(axis=1, keepdims=True), 1e-12)
         self._pool_error = np.hypot(part @ np.append(self._pool_error, known), part[:, -1] * error)
         self._pool = list(mixed.reshape(-1, *band.shape))

@@ -58,8 +58,8 @@ def topography(
 
     Surfaces are those of the smoothed field and end at the outermost known voxels, without their steps (`ends`);
     pieces smaller than a sphere of 2.7 voxels radius are left out if noise or a single voxel may have made them
-    (`specks`). Curvature is taken at each
-    vertex by the window that suits the noise there, signs and histograms by one window for all.
+    (`specks`). Curvature is taken at each vertex by the window that suits the noise there, signs and histograms by one
+    window for all.
 
     Parameters
     ----------
