@@ -245,7 +245,9 @@ class EdgeMap:
         plain, unseen = find, 0.0
         if own.folds:
             plain = finder(wanted, self.edge, filed.mask, own.noise, identity(filed.rows.size), smooth=False)
-            unseen = unseen_shift(self._energies[filed.rows], own.basis) if final else 0.0
+            if final or early is not None:
+                half = jump.half[:, own.pick]
+                unseen = unseen_shift(self._energies[filed.rows], own.basis, own.spectra, half, plain)
         return Estimator(find, plain, own.basis, own.folds, own.noise, own.limit, unseen), jump
 
     def _search_passed(self) -> bool:

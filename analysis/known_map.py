@@ -20,10 +20,9 @@ class Map:
     sigma: NDArray[np.float32]
     """One standard deviation, eV."""
     noise_sigma: NDArray[np.float32]
-    """Part of it that is the samples' noise, through the estimator: the scatter of a scan that is repeated. The rest,
-    of a provisional value, is what is not known yet, which one sample's pixels may have in common; of a final value,
-    where spectra differ too little for a component of their own, how far their edges move unseen (`unseen_shift`), and
-    else nothing: it is sigma itself."""
+    """Part of it that is the samples' noise, through the estimator: the scatter of a scan that is repeated. The rest
+    is how far edges move by what stands too little above the noise for a component of its own (`unseen_shift`), and of
+    a provisional value what is not known yet, which one sample's pixels may have in common."""
     jump: NDArray[np.float32]
     """Edge jump; NaN while the post-edge has not been seen, in this scan or an earlier one."""
     state: NDArray[np.uint8]

@@ -1,38 +1,74 @@
 """How far the edges of spectra move that a basis leaves where they are.
 
 A component that does not stand above the noise is left out of a basis, and rightly so: it would cost more noise than it
-brings signal. Where a sample is nearly of one phase that is the way of the edge itself. No pixel shows it then, but all
-of them together do, as they have in common what a spectrum gains when it moves: its own derivative.
+brings signal. Where a sample is nearly of one phase that is the way of the edge itself; else it may be a part of that.
+No pixel shows it then, but all of them together do, as they have in common what a spectrum gains when it moves: its own
+derivative.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
+from redoxscope.analysis.finder import Finder
+from redoxscope.analysis.finding import find_edges
 from redoxscope.analysis.subspace import Basis
 
-_ALIKE = 0.8
+_ALIKE = 0.75
 """Correlation of the difference between two phases with a shift of the edge: 0.86 to 0.93 of NiO and LiNiO2, measured,
 less where the white line changes, too."""
+_TRIED = 0.25
+"""eV by which an edge is moved to see what folding leaves of it."""
 
 
-def unseen_shift(energies: NDArray[np.floating], basis: Basis) -> float:
-    """Standard deviation (eV) of the edges' places that folded spectra do not show: a moment estimate, zero at least.
+def unseen_shift(
+    energies: NDArray[np.floating],
+    basis: Basis,
+    spectra: NDArray[np.float32],
+    half: NDArray[np.float32],
+    find: Finder,
+) -> float:
+    """Standard deviation (eV) of the edges' places that folded spectra do not show.
 
     Parameters
     ----------
     energies : (n,) eV, ascending; repeated ones count as one
     basis : learnt from spectra of these energies
+    spectra : (n, pixel) of them; half : (2 or more, pixel) the line of their half jump, see `find_edges`, or (0, pixel)
+    find : how their edges are found, of n samples
     """
-    at, group = np.unique(energies, return_inverse=True)
-    mean = np.zeros((at.size, energies.size))
-    mean[group, np.arange(energies.size)] = 1 / np.bincount(group)[group]
+    known = np.isfinite(half).all(axis=0)
+    if not known.any():
+        return 0.0
     white, rest, unit = _beside(basis)
     value, vector = np.linalg.eigh(white.T @ basis.products @ white - unit * np.diag(basis.excess**2))
-    spectra = basis.vectors @ (vector * np.sqrt(np.maximum(value, 0)))
-    moved = np.gradient(mean @ spectra, at, axis=0)[group] / basis.noise[:, None]
-    part = float(((rest @ moved) ** 2).sum() / max(float((moved**2).sum()), 1e-300))
-    variance, _ = variance_beside(basis, moved @ moved.T)
-    return float(np.sqrt(max(variance, 0.0) * part)) / _ALIKE
+    components = basis.vectors @ (vector * np.sqrt(np.maximum(value, 0)))
+    moved = _slope(energies, components) / basis.noise[:, None]
+    variance, error = variance_beside(basis, moved @ moved.T)
+    # As much less as it is uncertain: where there is nothing, half of the estimates are above zero.
+    shown = max(variance, 0.0) ** 2 / (max(variance, 0.0) + error)
+    # Of what the basis lacks altogether, a shift is like the true difference only so far.
+    lacks = float(((rest @ moved) ** 2).sum() / max(float((moved**2).sum()), 1e-300))
+    spread = np.sqrt(shown / (1 - lacks * (1 - _ALIKE**2)))
+    # What folding leaves of an edge's way, tried on the typical spectrum.
+    typical = spectra.mean(axis=1, dtype=np.float64)[:, None]
+    tried = typical - _TRIED * _slope(energies, typical) * np.array([1, -1])
+    way, left = (_way(find, s, half[:, known]) for s in (tried, basis.projection @ tried))
+    return float(spread * abs(1 - left / way)) if way > 0 and np.isfinite(left) else 0.0
+
+
+def _slope(energies: NDArray[np.floating], spectra: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, k) how fast spectra (n, k) rise, per eV; the mean of samples at the same energy stands for these."""
+    at, group = np.unique(energies, return_inverse=True)
+    mean = (group == np.arange(at.size)[:, None]) / np.bincount(group)[:, None]
+    return np.asarray(np.gradient(mean @ spectra, at, axis=0)[group])
+
+
+def _way(find: Finder, spectra: NDArray[np.float64], half: NDArray[np.float32]) -> np.float32:
+    """eV from the edge of the second of two spectra (n, 2) to that of the first; NaN if there is none."""
+    edge, sigma, steep = (np.empty(2, dtype=np.float32) for _ in range(3))
+    level = np.repeat(half.mean(axis=1, keepdims=True), 2, axis=1)
+    find_edges(find, spectra.astype(np.float32), level, edge, sigma, steep)
+    return np.float32(edge[0] - edge[1])
 
 
 def variance_beside(basis: Basis, covariance: NDArray[np.float64]) -> tuple[float, float]:
