@@ -36,7 +36,8 @@ class Map:
     """Relative change of the jump per eV that the edge moves from scan to scan, and its standard deviation."""
     jump_trend_sigma: float
     jump_drift: float
-    """Relative standard deviation of a pixel's jump from scan to scan where its edge stays."""
+    """Relative standard deviation of a pixel's jump from scan to scan where its edge stays; and, of a scan that lost
+    energies of its baselines, what is doubtful of its own jumps on top."""
     spectra_energies: NDArray[np.float64]
     """(n,) eV: those of the two below."""
     spectra_mean: NDArray[np.float64]
