@@ -124,7 +124,8 @@ class EdgeMap:
     def result(self, *, previous: Map | None = None, closed: bool = False, subspace: bool = True) -> Map:
         """The map from the frames seen so far.
 
-        It is final when all frames are in, or when the scan is `closed` and no more will come. Until then a pixel is
+        It is final when all frames are in, or when the scan is `closed` and no more will come; what the baselines lack
+        then is predicted from the `previous` scan's spectra, the references, or in general. Until then a pixel is
         provisional: its jump comes from the `previous` scan's map, its own jump there and how spectra like it went on
         behind the edge; without one it is predicted from what has been seen of the white line and the post-edge, and
         what is known of these: by the reference spectra, or in general.

@@ -22,8 +22,8 @@ class Map:
     noise_sigma: NDArray[np.float32]
     """Part of it that is the samples' noise, through the estimator: the scatter of a scan that is repeated. The rest,
     of a provisional value, is what is not known yet, which one sample's pixels may have in common; of a final value,
-    where spectra differ too little for a component of their own, how far their edges move unseen (`unseen_shift`), and
-    else nothing: it is sigma itself."""
+    where spectra differ too little for a component of their own, how far their edges move unseen (`unseen_shift`),
+    where energies of the baselines were lost, what these might have shown, and else nothing: it is sigma itself."""
     jump: NDArray[np.float32]
     """Edge jump; NaN while the post-edge has not been seen, in this scan or an earlier one."""
     state: NDArray[np.uint8]

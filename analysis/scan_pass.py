@@ -36,7 +36,7 @@ class Estimator:
 
 @dataclass(frozen=True)
 class KnownJump:
-    """What of the jump is not taken from the spectra themselves; nothing, in a final map."""
+    """What of the jump is not taken from the spectra themselves; nothing, in the final map of a whole scan."""
 
     half: NDArray[np.float32]
     """(3, pixel) as of `known_map.half_jump_before`; (0, pixel) if it is taken from the spectra"""
