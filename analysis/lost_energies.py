@@ -12,13 +12,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from redoxscope.analysis.expected import SAME, Spectrum, generic, kriging, line, of_population, of_references
+from redoxscope.analysis.expected import (
+    SAME,
+    Doubles,
+    Numbers,
+    Spectrum,
+    generic,
+    kriging,
+    line,
+    of_population,
+    of_references,
+)
 from redoxscope.analysis.previous_scan import Population
 from redoxscope.analysis.subspace import Basis
 from redoxscope.analysis.xanes import Edge, Functionals, with_half
-
-Doubles = NDArray[np.float64]
-Numbers = NDArray[np.intp]
 
 _CURVED = 0.003
 """Standard deviation of the pre-edge around its line, in jumps: oxides of nickel."""

@@ -61,7 +61,8 @@ def learn_population(
     Parameters
     ----------
     energies : (n,) eV, ascending; edge : windows
-    basis : learnt from `spectra` (n, pixel), whose samples have the standard deviations `sample` (pixel,) or (1,)
+    basis : learnt from `spectra` (r, pixel), whose samples have the standard deviations `sample` (pixel,) or (1,); its
+        vectors (n, K) are at all n energies, where some were lost and predicted
     before : what was known
     doubt : (n, n) covariance, in units of the jump squared, of what was predicted of them
     """
