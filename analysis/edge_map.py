@@ -23,6 +23,7 @@ from redoxscope.analysis.known_map import NONE as NONE
 from redoxscope.analysis.known_map import PROVISIONAL as PROVISIONAL
 from redoxscope.analysis.known_map import Map as Map
 from redoxscope.analysis.known_map import half_jump_before, population_of
+from redoxscope.analysis.lost_energies import complete, lost_energies
 from redoxscope.analysis.previous_scan import Population, learn_population, tell_jump
 from redoxscope.analysis.scan_pass import Estimator, KnownJump, evaluate_scan
 from redoxscope.analysis.subspace import identity, learners
@@ -123,7 +124,8 @@ class EdgeMap:
     def result(self, *, previous: Map | None = None, closed: bool = False, subspace: bool = True) -> Map:
         """The map from the frames seen so far.
 
-        It is final when all frames are in, or when the scan is `closed` and no more will come. Until then a pixel is
+        It is final when all frames are in, or when the scan is `closed` and no more will come; what the baselines lack
+        then is predicted from the `previous` scan's spectra, the references, or in general. Until then a pixel is
         provisional: its jump comes from the `previous` scan's map, its own jump there and how spectra like it went on
         behind the edge; without one it is predicted from what has been seen of the white line and the post-edge, and
         what is known of these: by the reference spectra, or in general.
@@ -146,11 +148,10 @@ class EdgeMap:
         if subspace and np.count_nonzero(filed.usable) > filed.rows.size:
             known = (wanted, filed.noise, filed.sample, self.edge.min_jump)
             own = describe(self._stack, filed.rows, filed.usable, *known, jump_known=early is not None)
-            if final and half_jump:
-                learnt = (self.edge, own.basis, own.spectra, own.own)
-                population = learn_population(self._energies[filed.rows], *learnt, population)
             if predicts:
                 wanted = self._predicted(filed, own, wanted) or wanted
+        if final and half_jump:
+            wanted, population = self._completed(filed, own, wanted, population)
         how, jump = self._estimator(filed, own, wanted, early, trend, population, final=final)
         found = evaluate_scan(
             self._stack, filed.rows, filed.usable, own.sample, self.edge, how, jump, early, final=final
@@ -170,12 +171,12 @@ class EdgeMap:
             own.components,
             found.misfits,
         )
-        if not final or previous is None or not half_jump:
-            return result
-        before, now = ((m.edge_energy, m.sigma, m.jump) for m in (previous, result))
-        scatter = (own.sample * np.sqrt(previous.jump_noise + found.jump_noise)).astype(np.float32)
-        trend = learn_trend(before, now, scatter, trend, self.edge.jump_trend_scatter)
-        return replace(result, jump_trend=trend.value, jump_trend_sigma=trend.sigma, jump_drift=trend.drift)
+        if final and previous is not None and half_jump:
+            before, now = ((m.edge_energy, m.sigma, m.jump) for m in (previous, result))
+            scatter = (own.sample * np.sqrt(previous.jump_noise + found.jump_noise)).astype(np.float32)
+            trend = learn_trend(before, now, scatter, trend, self.edge.jump_trend_scatter)
+        drift = float(np.hypot(trend.drift, wanted.doubt if final else 0.0))
+        return replace(result, jump_trend=trend.value, jump_trend_sigma=trend.sigma, jump_drift=drift)
 
     def _filed(self) -> _Filed:
         mask = self._seen & ~self._blank
@@ -205,6 +206,27 @@ class EdgeMap:
             unit = float(np.median(own.own)) / jump
             spread = basis.noise * (unit if np.isfinite(unit) else _TYPICAL)
         return predicted_functionals(self._energies, filed.rows, self.edge, basis, spread, self._references, typical)
+
+    def _completed(
+        self, filed: _Filed, own: Described, plain: Functionals, population: Population
+    ) -> tuple[Functionals, Population]:
+        """The functionals of a closed scan, what its baselines lack filled in; and the series' spectra with its own."""
+        rows, at, basis, doubt = filed.rows, filed.rows, own.basis, np.zeros((filed.rows.size,) * 2)
+        if lost_energies(self._energies, rows, self.edge).size and filed.usable.any():
+            pick = own.pick if own.folds else learners(filed.usable, _FEW)
+            spectra = own.spectra if own.folds else self._stack.spectra(rows, pick)
+            sample = filed.sample[pick] if filed.sample.size > 1 else filed.sample
+            jump = max(float(np.sqrt(((plain.jump[rows] @ spectra) ** 2).mean())), self.edge.min_jump)
+            unit = float(np.sqrt((sample.astype(np.float64) ** 2).mean())) / jump
+            noise = own.noise * (unit if np.isfinite(unit) else _TYPICAL)
+            known = (spectra, jump, population, self._references)
+            completed = complete(self._energies, rows, self.edge, basis, noise, *known)
+            plain, at, doubt = completed.wanted, completed.rows, completed.doubt
+            basis = replace(basis, vectors=completed.spectra @ basis.vectors)
+        if own.folds:
+            learnt = (self.edge, basis, own.spectra, own.own)
+            population = learn_population(self._energies[at], *learnt, population, doubt)
+        return plain, population
 
     def _estimator(
         self,

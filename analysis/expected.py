@@ -21,7 +21,7 @@ Spectrum = tuple[Doubles, Doubles]
 
 _SLOPE, _SLOPE_SCATTER = -5e-4, 7e-4
 """Slope of the post-edge line per eV, in jumps, over the pre-edge line: nickel metal and oxides."""
-_WIGGLE, _WIGGLE_FROM, _WIGGLE_FALL, _WIGGLE_LENGTH = 0.2, 40.0, 50.0, 8.0
+_WIGGLE, _WIGGLE_FROM, _WIGGLE_FALL, _WIGGLE_LENGTH = 0.2, 40.0, 50.0, 10.0
 """Standard deviation of the wiggles around that line, in jumps, so many eV behind the edge; the eV over which it falls
 by a factor of e, and those over which the wiggles are alike."""
 _OTHER_WIGGLE, _OTHER_MOST = 6.0, 0.2
@@ -231,20 +231,33 @@ def predict(x: Doubles, post: Numbers, prior: Prior, noise: Doubles) -> Predicti
     x : (n,) eV from the nominal edge; post : numbers of all its energies
     noise : (n, n) covariance of spectra over their pre-edge line, in units of the typical jump squared
     """
-    rows, mean = prior.rows, prior.mean
-    if len(rows) == 0:
+    if len(prior.rows) == 0:
         return None
     through = line(x, post)
     assert through is not None
-    signal = rows @ prior.covariance @ rows.T
+    weights, covariance = kriging(prior, through, noise)
+    return Prediction(weights, float(np.sqrt(max(float(covariance[0, 0]), 0.0))))
+
+
+def kriging(prior: Prior, wanted: Doubles, noise: Doubles) -> tuple[Doubles, Doubles]:
+    """The best linear unbiased prediction of some functionals of a spectrum of unknown jump.
+
+    Parameters
+    ----------
+    wanted : (t, n) the functionals; noise : (n, n) as for `predict`
+
+    Returns (t, n) weights of the spectrum over its pre-edge line, and (t, t) covariance of what they miss, in units of
+    the jump squared, that of the samples' noise not counted.
+    """
+    rows, signal = prior.rows, prior.rows @ prior.covariance @ prior.rows.T
     total = signal + rows @ noise @ rows.T
     total += np.eye(len(rows)) * 1e-6
-    level = rows @ mean
-    solved = np.linalg.solve(total, np.column_stack([level, rows @ prior.covariance @ through[1]]))
-    jump = solved[:, 0] / (level @ solved[:, 0])
-    rest = solved[:, 1] - (level @ solved[:, 1]) * jump
-    slope = (through[1] @ mean) * jump + rest
-    return Prediction(np.stack([jump @ rows, slope @ rows]), float(np.sqrt(max(float(jump @ signal @ jump), 0.0))))
+    level, across = rows @ prior.mean, rows @ prior.covariance @ wanted.T
+    solved = np.linalg.solve(total, np.column_stack([level, across]))
+    jump, around = solved[:, 0] / (level @ solved[:, 0]), solved[:, 1:].T
+    weights = around + np.outer(wanted @ prior.mean - around @ level, jump)
+    shared = weights @ across
+    return weights @ rows, wanted @ prior.covariance @ wanted.T - shared - shared.T + weights @ signal @ weights.T
 
 
 def line(x: Doubles, members: Sequence[int] | Numbers) -> Doubles | None:

@@ -21,8 +21,9 @@ class Map:
     """One standard deviation, eV."""
     noise_sigma: NDArray[np.float32]
     """Part of it that is the samples' noise, through the estimator: the scatter of a scan that is repeated. The rest
-    is how far edges move by what stands too little above the noise for a component of its own (`unseen_shift`), and of
-    a provisional value what is not known yet, which one sample's pixels may have in common."""
+    is how far edges move by what stands too little above the noise for a component of its own (`unseen_shift`), what
+    energies of the baselines might have shown that were lost, and of a provisional value what is not known yet, which
+    one sample's pixels may have in common."""
     jump: NDArray[np.float32]
     """Edge jump; NaN while the post-edge has not been seen, in this scan or an earlier one."""
     state: NDArray[np.uint8]
@@ -35,7 +36,8 @@ class Map:
     """Relative change of the jump per eV that the edge moves from scan to scan, and its standard deviation."""
     jump_trend_sigma: float
     jump_drift: float
-    """Relative standard deviation of a pixel's jump from scan to scan where its edge stays."""
+    """Relative standard deviation of a pixel's jump from scan to scan where its edge stays; and, of a scan that lost
+    energies of its baselines, what is doubtful of its own jumps on top."""
     spectra_energies: NDArray[np.float64]
     """(n,) eV: those of the two below."""
     spectra_mean: NDArray[np.float64]

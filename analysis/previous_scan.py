@@ -54,14 +54,17 @@ def learn_population(
     spectra: NDArray[np.float32],
     sample: NDArray[np.floating],
     before: Population,
+    doubt: Doubles,
 ) -> Population:
     """Mean and covariance of spectra, their noise taken out, half of them those of the scans before.
 
     Parameters
     ----------
     energies : (n,) eV, ascending; edge : windows
-    basis : learnt from `spectra` (n, pixel), whose samples have the standard deviations `sample` (pixel,) or (1,)
+    basis : learnt from `spectra` (r, pixel), whose samples have the standard deviations `sample` (pixel,) or (1,); its
+        vectors (n, K) are at all n energies, where some were lost and predicted
     before : what was known
+    doubt : (n, n) covariance, in units of the jump squared, of what was predicted of them
     """
     x = energies - edge.nominal
     pre, post = (line(x, edge.members(energies, window)) for window in (edge.pre, edge.post))
@@ -80,7 +83,8 @@ def learn_population(
         products = 0.5 * (products + old.covariance + np.outer(old.mean, old.mean))
     # The mean is what goes with the jump, whose mean square is the unit.
     mean = products @ post[0]
-    return Population(energies, mean, products - np.outer(mean, mean))
+    free = np.eye(x.size) - np.outer(mean, post[0])
+    return Population(energies, mean, products - np.outer(mean, mean) + free @ doubt @ free.T)
 
 
 @dataclass(frozen=True)

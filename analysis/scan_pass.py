@@ -36,7 +36,7 @@ class Estimator:
 
 @dataclass(frozen=True)
 class KnownJump:
-    """What of the jump is not taken from the spectra themselves; nothing, in a final map."""
+    """What of the jump is not taken from the spectra themselves; nothing, in the final map of a whole scan."""
 
     half: NDArray[np.float32]
     """(3, pixel) as of `known_map.half_jump_before`; (0, pixel) if it is taken from the spectra"""
@@ -96,7 +96,7 @@ def evaluate_scan(
         If samples are missing where the stack says that none are.
     """
     energy, noise_sigma, jump = (np.empty(usable.size, dtype=np.float32) for _ in range(3))
-    noise_only = final and how.unseen == 0
+    noise_only = final and how.unseen == 0 and known.drift == 0
     doubted = np.empty(0 if noise_only else usable.size, dtype=np.float32)
     strange, state = np.zeros(usable.size, dtype=bool), np.empty(usable.size, dtype=np.uint8)
     sums = np.empty((stack.holes.size, 2))

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from redoxscope.analysis.edge_map import NONE
+from redoxscope.analysis.lost_energies import lost_energies
 from redoxscope.live.announced import uncovered_edges
 from redoxscope.live.archive import Archive
 from redoxscope.live.documents import Document, RunReader
@@ -203,6 +205,7 @@ class Experiment:
             self._tell_left_out(name, scan.energies, scan.run.uid)
         else:
             self._tell_if_cut(scan)
+        self._tell_doubt(scan, found)
         record = scan_record(scan, found, self.profile, complete=True)
         scan.series.next_scan(found, record.time)
         scan.series.save(folder.path, folder.scan_count + 1)
@@ -215,6 +218,22 @@ class Experiment:
         planned, there = (edges_left_out(self.profile, e) for e in (scan.energies, scan.energies[sorted(scan.placed)]))
         if main in there and main not in planned:
             self._notices.say(f"scan {scan.run.uid}, without what is lost or bad, has an empty map: {there[main]}")
+
+    def _tell_doubt(self, scan: MapScan, found: Maps) -> None:
+        """Say how sure the edge energies are for which a part of the baselines was lost."""
+        energies = scan.energies
+        for table in self.profile.edges:
+            known = found.main if table is self.profile.edge else found.others.get(table.name)
+            lost = lost_energies(energies, np.array(sorted(scan.placed)), table.edge())
+            if known is None or lost.size == 0 or table.definition != "half_jump" or (known.state == NONE).all():
+                continue
+            # Rounding must not make it negative.
+            doubt = float(np.sqrt(max(np.nanmedian(known.sigma**2 - known.noise_sigma**2), 0.0)))
+            gone = ", ".join(f"{energy:g}" for energy in np.sort(energies[lost]))
+            self._notices.say(
+                f"scan {scan.run.uid} lacks {gone} eV of the baselines of {table.name}: predicted from the others; "
+                f"all edge energies may be off together by {doubt:.2f} eV, which sigma holds"
+            )
 
     def _end_volume_run(self, scan: VolumeScan, run: RunReader) -> None:
         scan.stop(run)

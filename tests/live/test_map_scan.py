@@ -1,6 +1,7 @@
 """One scan after the other through the monitor: the map is that of the frames, however they came."""
 
 import itertools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -189,6 +190,32 @@ def test_faults_are_counted_and_told_and_the_scan_goes_on(fault, told, tmp_path)
         assert total_bad > 0
     elif fault == "lost_frame":
         assert sum(record.frames.lost for _, _, record, _ in done) > 0
+
+
+@pytest.mark.parametrize("energies", [(8387,), (8450,), (8396, 8441)], ids=str)
+def test_a_scan_without_energies_of_its_post_edge_is_as_good_as_its_neighbours_know(
+    short: Experiment, in_order, tmp_path, energies
+):
+    """Lost in the second scan, they are what the first one shows; in the first one, sigma says what they might be."""
+    whole = [list_series(in_order[0])[0].scan(index) for index in (0, 1)]
+
+    def without(run):
+        gone = [e["uid"] for e in stream(run, "primary") if np.isclose(e["data"]["mono_energy"], energies).any()]
+        return [(name, doc) for name, doc in run if doc.get("uid") not in gone]
+
+    for index in (0, 1):
+        data = tmp_path / str(index)
+        monitor = watch(
+            data, itertools.chain(*(without(run) if i == index else run for i, run in enumerate(short.scans[:2])))
+        )
+        _, _, record, _ = notes(monitor).done[index]
+        assert record.frames.lost == len(energies)
+        (told,) = (text for text in notes(monitor).messages if "baselines" in text)
+        assert all(f"{energy:g}" in told for energy in energies)
+        off = float(np.nanmedian(record.edge_energy - whole[index].edge_energy))
+        doubt = float(re.search(r"by ([0-9.]+) eV", told)[1])
+        assert abs(off) < (0.02 if index else 2 * doubt)
+        assert np.nanmedian(record.edge_energy_sigma) > doubt
 
 
 WRITER = """
