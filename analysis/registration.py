@@ -106,12 +106,15 @@ class Registration:
             If the frame's shape is not that of the frames before.
         """
         image, factor = binned(bridge(absorbance.astype(np.float32)))
+        missing = np.isnan(absorbance)
         if self._pool and self._pool[0].shape != image.shape:
             raise ValueError(f"frame of {absorbance.shape} in a series whose frames have another shape")
         known = self._current or self._previous
         near = known[min(known, key=lambda i: abs(i - index))] if known else (0.0, 0.0)
         start = np.array(near) / factor
         fine = fine_structure(image, scale)
+        if missing.any():
+            fine[binned(missing.astype(np.float32))[0] > 0.5] = 0
         band = moved(fine, scale, start)
         if not band.std() > 1e-6:
             return Placement(near, np.inf, 0.0, False)

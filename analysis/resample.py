@@ -8,8 +8,12 @@ uncertainty of what is computed from the resampled frame stays honest.
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
 from redoxscope.analysis.cubic_convolution import cubic_weights
+
+_RINGS = 3
+"""Of pixels around a missing one, in which valid ones are looked for."""
 
 
 def resample(
@@ -40,23 +44,28 @@ def resample(
 
 
 def bridge(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A copy whose NaN pixels hold the mean of their valid neighbours, ring by ring; all NaN becomes zero."""
+    """A copy whose NaN pixels hold the mean of valid ones around, else the nearest value; all NaN becomes zero."""
     out = image.copy()
     holes = np.argwhere(~np.isfinite(out))
-    if holes.size == 0:
-        return out
     if len(holes) == out.size:
         return np.zeros_like(out)
-    _fill(out, image, holes)
+    if _fill(out, image, holes) > 0:
+        # A part of the sensor that is dead: to search it ring by ring would take minutes.
+        deep = np.isnan(out)
+        nearest = distance_transform_edt(~np.isfinite(image), return_distances=False, return_indices=True)
+        out[deep] = image[tuple(index[deep] for index in nearest)]
     return out
 
 
 @njit(cache=True, nogil=True)
-def _fill(out: NDArray[np.float32], image: NDArray[np.float32], holes: NDArray[np.intp]) -> None:
+def _fill(out: NDArray[np.float32], image: NDArray[np.float32], holes: NDArray[np.intp]) -> int:
+    """Fill the holes (n, 2) that have valid pixels around, by the mean of the nearest ring; how many have none."""
     height, width = image.shape
+    deep = 0
     for k in range(len(holes)):
         y, x = holes[k]
-        for ring in range(1, max(height, width)):
+        out[y, x] = np.nan
+        for ring in range(1, _RINGS + 1):
             total = 0.0
             count = 0
             for i in range(max(0, y - ring), min(height, y + ring + 1)):
@@ -67,6 +76,8 @@ def _fill(out: NDArray[np.float32], image: NDArray[np.float32], holes: NDArray[n
             if count > 0:
                 out[y, x] = total / count
                 break
+        deep += np.isnan(out[y, x])
+    return deep
 
 
 def _taps(size: int, scale: float, shift: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -17,14 +17,19 @@ _SAME_BEAM = 0.2
 """Flats of one energy whose level differs by more than this part were taken in another beam."""
 _LEAST_LIT = 0.5
 """A frame with fewer pixels above the dark knows nothing."""
+_SHADE, _SCOUTS = 0.1, 8192
+"""A pixel with a flat of less than this part of the typical one, as so many show it, is a source of noise."""
 
 
 @dataclass(frozen=True)
 class Absorbance:
-    """A frame's absorbance and its variance, (y, x); the variance is None where no counts are known."""
+    """A frame's absorbance, (y, x)."""
 
     value: NDArray[np.float32]
     variance: NDArray[np.float32] | None
+    """None where no counts are known."""
+    shaded: NDArray[np.bool_] | None
+    """Which pixels next to no beam reaches; None if there are none."""
 
 
 class Calibration:
@@ -95,10 +100,12 @@ class Calibration:
         if np.isfinite(value).mean() < _LEAST_LIT:
             raise FrameError(f"frame {frame.index} of run {frame.run} at {frame.energy:g} eV holds no image")
         if flat is None:
-            return Absorbance(value, None)
+            return Absorbance(value, None, None)
         counts = flat if dark is None else flat - dark
         variance = absorbance_variance(value, counts, photons_per_count=self._camera.photons_per_count)
-        return Absorbance(value - np.float32(air_level(value, variance)), variance)
+        shaded = counts < _SHADE * np.median(counts.ravel()[:: max(1, counts.size // _SCOUTS)])
+        level = np.float32(air_level(value, variance))
+        return Absorbance(value - level, variance, shaded if shaded.any() else None)
 
     def _mean_dark(self) -> NDArray[np.float32] | None:
         if self._dark is None and self._darks:

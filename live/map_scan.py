@@ -213,7 +213,9 @@ class MapScan:
             raise FrameError(f"a frame of {frame.value.shape} in a series of {self.series.shape}")
         if self.series.reference_energy is None:
             self.series.reference_energy = float(self.energies[slot])
-        return self.series.registration.place(slot, frame.value, self._scale(slot))
+        # The noise of a part of the sensor that lies in shadow would hold on to where it is.
+        seen = frame.value if frame.shaded is None else np.where(frame.shaded, np.float32(np.nan), frame.value)
+        return self.series.registration.place(slot, seen, self._scale(slot))
 
     def _scale(self, slot: int) -> float:
         reference = self.series.reference_energy

@@ -133,6 +133,22 @@ def test_a_lattice_is_not_placed_a_period_off():
     assert rms(found, shifts) < 0.05
 
 
+def test_a_dead_part_of_the_sensor_does_not_hold_on_to_the_sample(field):
+    """It stays where it is, whatever the sample does; single dead pixels besides."""
+    shifts = drift(ENERGIES.size, 1.0, seed=4)
+    shifts[9:] += (14.0, -8.0)
+    dead = np.random.default_rng(0).random((field.size, field.size)) < 0.01
+    dead[-45:] = dead[:, :20] = True
+    registration, found = Registration(), []
+    for i, (energy, shift) in enumerate(zip(ENERGIES, shifts, strict=True)):
+        scale = energy / ENERGIES[0]
+        frame = field.frame(energy, shift, scale, 0.1, i)
+        frame[dead] = np.nan
+        found.append(registration.place(i, frame, scale))
+    assert all(p.valid for p in found)
+    assert rms(found, shifts) < 0.15
+
+
 @pytest.mark.parametrize("noise", [0.1, 0.2])
 def test_the_standard_error_is_that_of_the_shifts(field, noise):
     shifts = drift(ENERGIES.size, 0.5, seed=5)

@@ -62,4 +62,5 @@ def test_bridge():
     assert np.isnan(holed[4, 4]), "a copy"
     holed[:, :8] = np.nan
     assert np.isfinite(bridge(holed)).all()
+    np.testing.assert_array_equal(bridge(holed)[:, :5], np.repeat(ramp[:, 8:], 5, axis=1), "the nearest, deep inside")
     np.testing.assert_array_equal(bridge(np.full((3, 3), np.nan, dtype=np.float32)), 0)

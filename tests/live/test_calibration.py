@@ -31,6 +31,15 @@ def test_counts_become_absorbance_with_their_noise():
     assert found.variance == pytest.approx(np.full(SHAPE, 1 / 500 + 1 / 1000), rel=1e-5)
 
 
+def test_what_no_beam_reaches_is_told():
+    beam = np.full(SHAPE, 1000.0)
+    assert calibration(frame("flat", beam)).absorbance(frame("sample", 0.5 * beam)).shaded is None
+    beam[:2] = 40
+    held = calibration(frame("dark", 20), frame("flat", 20 + beam)).absorbance(frame("sample", 20 + 0.01 * beam))
+    np.testing.assert_array_equal(held.shaded, beam < 100)
+    assert np.isfinite(held.value).all(), "a map may still show it"
+
+
 def test_longer_exposed_samples_are_not_taken_for_thinner_ones():
     scaled = calibration(frame("flat", 600, exposure=0.3))
     assert scaled.absorbance(frame("sample", 1000, exposure=0.5)).value == pytest.approx(np.zeros(SHAPE), abs=1e-6)
