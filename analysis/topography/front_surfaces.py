@@ -24,6 +24,7 @@ from redoxscope.analysis.topography.smooth_field import (
     SmoothField,
     continue_field,
     flat_top_weights,
+    refilled,
     smooth_field,
     smooth_field_on,
 )
@@ -75,7 +76,8 @@ class FrontSurface:
     window: Doubles
     """(n,) µm, σ of the window that suits the vertex."""
     mean_curvature_fixed: Doubles
-    """(n,) 1/µm, by one window for all vertices of all energies: for histograms, which a choice would distort."""
+    """(n,) 1/µm, by one window for all vertices of all energies: for histograms, which a choice would distort; the
+    field beyond the border is the quieter one of `smooth_field.refilled`."""
     gaussian_curvature_fixed: Doubles
     """(n,) 1/µm², by the same window."""
 
@@ -139,7 +141,8 @@ def front_surfaces(
     some = windowed_curvature(ladder, points[SOME])
     chosen = choose_curvature(ladder, points, some, noise, scale, depth, left)
     fixed = window_for_histograms(some, noise, scale[SOME], np.concatenate(areas)[SOME], depth[SOME] > BORDER)
-    fixed_mean, fixed_gaussian, _ = curvature_at(ladder, points, np.full(len(points), FLAT_TOPS[fixed]))
+    quiet = scale_space(refilled(whole, float(WINDOWS[fixed])).values, fixed + 2)
+    fixed_mean, fixed_gaussian, _ = curvature_at(quiet, points, np.full(len(points), FLAT_TOPS[fixed]))
     first, second = principal_curvatures(chosen.mean, chosen.gaussian)
     out = []
     for level, surface, area, start, end in zip(levels, surfaces, areas, ends, ends[1:], strict=False):

@@ -1,6 +1,6 @@
 """A field with missing voxels, continued and smoothed by one window: its values, and its derivatives at any point."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from redoxscope.analysis.topography.border import continued, depth
 from redoxscope.analysis.topography.grid_values import values_on_grid
-from redoxscope.analysis.topography.scale_space import SPLINE_VARIANCE, Level, sample, smoothed
+from redoxscope.analysis.topography.scale_space import SPLINE_VARIANCE, Level, sample, smoothed, weighted_sum
 
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
@@ -17,6 +17,8 @@ Image = NDArray[np.float32]
 _MARGIN = 12
 """Voxels around the known ones: three samples of the coarsest grid."""
 _NARROWEST = 1.0
+_REFILLS = 2
+"""With one, half of what noise at a border does to P(H < 0) is left; with more, the missing curvature does as much."""
 APART = 2.0**0.125
 """The two Gaussians of a flat-top window, over and under its width."""
 
@@ -80,6 +82,27 @@ def continue_field(field: Floats) -> ContinuedField:
     padded = np.pad(cropped, _MARGIN, constant_values=np.nan)
     origin = np.array([s.start - _MARGIN for s in box])
     return ContinuedField(continued(padded), depth(np.isfinite(padded)), offset, origin, field.shape)
+
+
+def refilled(whole: ContinuedField, window: float) -> ContinuedField:
+    """The same field, its missing voxels filled by what a flat-top window makes of their continuation.
+
+    A parabola through few voxels follows their noise, and the farther a window looks over the border, the more it sees
+    of that. Smoothed again and again, the known voxels kept, a continuation bends ever less instead.
+
+    Parameters
+    ----------
+    whole : a field and its continuation
+    window : σ of the flat-top Gaussian, voxels
+    """
+    inner, outer = window / APART, window * APART
+    u, v = flat_top_weights(inner, outer)
+    values = whole.values
+    for _ in range(_REFILLS):
+        smooth = smoothed(values, inner**2)
+        weighted_sum(smooth, smoothed(smooth, outer**2 - inner**2), u, v, smooth)
+        values = np.where(whole.depth > 0, values, smooth)
+    return replace(whole, values=values)
 
 
 def smooth_field(field: Floats | ContinuedField, window: float) -> SmoothField:

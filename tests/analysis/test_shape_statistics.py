@@ -61,6 +61,21 @@ def test_random_fields_have_as_much_of_either_sign():
     assert np.mean([f.negative[0] for f in found]) == pytest.approx(0.5, abs=0.02)
 
 
+def test_noise_at_a_border_is_no_curvature():
+    # Half a sphere: what the windows see beyond its rim is made up.
+    radius, middle = 18.0, 31.4
+    ball = LEVEL + SLOPE * (distance((64,) * 3, (middle,) * 3) - radius)
+    field = np.where(np.ogrid[:64, :64, :64][2] < middle, ball, np.nan)
+    rms = []
+    for seed in range(4):
+        rough = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal(field.shape), 0.6)
+        front = topography(field + 0.3 / rough.std() * rough, [LEVEL]).surfaces[0]
+        off = front.mean_curvature_fixed - 1 / radius
+        rms.append([np.sqrt(np.mean(off[at] ** 2)) for at in (front.near_border, ~front.near_border)])
+    rim, inside = np.mean(rms, axis=0)
+    assert rim < 2.2 * inside
+
+
 def test_intervals_cover_the_truth_of_repeated_surfaces():
     inside, width, shares = 0, [], []
     for seed in range(40):
