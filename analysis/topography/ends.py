@@ -17,11 +17,14 @@ from redoxscope.analysis.topography.surface import Surface, used_vertices
 Floats = NDArray[np.floating]
 Image = NDArray[np.float32]
 
-_WINDOW = 0.7
-"""Voxels, σ. Narrower, it follows the steps; wider, it leaves nothing of what is two voxels thick."""
-_SHARE = 0.75
-"""Known of what it sees; at the centres mentioned it is 0.76. Farther out, what partial voxels mix bends the surface:
-cut at one half, its area is exact, but after tomography H < 0 is found on up to 0.03 too much of it."""
+_WINDOW = 0.8
+"""Voxels, σ. Narrower, it follows the steps: the narrower, the more often the Euler characteristic of a cracked
+particle's fronts changes with the level (at 0.7 1.6 times as often as at 1.0); wider, it leaves nothing of what is two
+voxels thick."""
+_SHARE = 0.72
+"""Known of what it sees; at the centres mentioned it is 0.75, in a layer of two voxels 0.73. Farther out, what partial
+voxels mix bends the surface: cut at one half, its area is exact, but after tomography H < 0 is found on up to 0.03 too
+much of it."""
 _REACH = 3
 """Voxels that the window sees to each side."""
 

@@ -1,9 +1,9 @@
-"""Small pieces of a surface: which are more than noise.
+"""Pieces of a surface: which are more than noise.
 
-A large piece is no speck. A small one may be a nucleus or the last of an island, or the end of a domain that the
-particle's border has cut off, or it may be noise, or what the smoothing makes of a single voxel that is far off. Noise
-does not lift the smoothed field over a level by several of its standard deviations, and a single voxel does not bring
-its neighbours with it.
+A small piece may be a nucleus or the last of an island, or the end of a domain that the particle's border has cut off,
+or it may be noise, or what the smoothing makes of a single voxel that is far off. Noise does not lift the smoothed
+field over a level by several of its standard deviations, and a single voxel does not bring its neighbours with it.
+Where the field is nearly constant and close to the level, as far behind a front, noise makes larger pieces, too.
 """
 
 import numpy as np
@@ -16,10 +16,12 @@ Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-_SMALLEST = 12.0
+_SMALLEST = 8.0
 """Voxel²; a single deviating voxel makes at most 7 without being smoothed."""
 _DEPTH = 3.0
 """Standard deviations of the smoothed field by which it has to pass the level inside the piece."""
+_SURE = 20.0
+"""Times `large`; even larger pieces are taken for granted."""
 _SHARE = 1 / 3
 """Of the voxels inside that have to be on the piece's side of the level before smoothing, too."""
 
@@ -27,7 +29,7 @@ _SHARE = 1 / 3
 def without_specks(
     surface: Surface, smooth: Floats, field: Floats, level: float, offset: float, noise: float, large: float
 ) -> Surface:
-    """A surface without the small pieces that noise may have made.
+    """A surface without the pieces that noise may have made.
 
     Parameters
     ----------
@@ -36,18 +38,18 @@ def without_specks(
     field : (z, y, x) before smoothing
     level, offset : in the field's units
     noise : standard deviation of the smoothed field
-    large : voxel² from which on a piece is no speck
+    large : voxel² from which on a piece is not made by a single voxel
     """
     count, member = components(surface.faces)
     if not count:
         return surface
     area = piece_areas(surface.vertices, surface.faces, member, count)
-    keep = area >= large
+    keep = area >= _SURE * large
     unsure = ~keep & (area >= _SMALLEST)
     if unsure.any():
         middle, side = np.zeros((count, 3)), np.zeros(count)
         _shapes(surface.vertices, surface.faces, member, unsure, middle, side)
-        _look_inside(area, middle, side, unsure, smooth, level - offset, field, level, _DEPTH * noise, keep)
+        _look_inside(area, middle, side, unsure, smooth, level - offset, field, level, _DEPTH * noise, large, keep)
     if keep.all():
         return surface
     vertices, faces = used_vertices(surface.vertices, surface.faces[keep[member[surface.faces[:, 0]]]])
@@ -83,9 +85,9 @@ def _shapes(
 @njit(cache=True, nogil=True)
 def _look_inside(
     areas: Doubles, middle: Doubles, side: Doubles, unsure: NDArray[np.bool_], smooth: Floats, target: float,
-    field: Floats, level: float, least: float, keep: NDArray[np.bool_],
+    field: Floats, level: float, least: float, large: float, keep: NDArray[np.bool_],
 ) -> None:  # fmt: skip
-    """Keep pieces inside which the smoothed field passes the level by `least`, and the field does so often."""
+    """Keep pieces inside which the smoothed field passes the level by far and, if they are small, the field often."""
     for i in range(len(areas)):
         if not unsure[i]:
             continue
@@ -102,4 +104,4 @@ def _look_inside(
                     inside += 1
                     deepest = max(deepest, value)
                     alike += (level - field[z, y, x]) * np.sign(side[i]) > 0
-        keep[i] = deepest >= least and alike > _SHARE * inside
+        keep[i] = deepest >= least and (areas[i] >= large or alike > _SHARE * inside)
