@@ -176,10 +176,11 @@ def _smooth(whole: ContinuedField, ladder: list[Level], levels: Floats, noise: N
     allowed = _DISPLACEMENT * _slope(whole, ladder, levels - whole.offset)
     windows = (*_NARROWER, *_SURFACE_WINDOWS)
     quiet = (i for i, w in enumerate(windows) if noise.of_value(w / APART, w * APART) < allowed)
-    number = next(quiet, len(windows) - 1) - len(_NARROWER)
-    if number < 0:
-        return smooth_field(whole, windows[number + len(_NARROWER)])
-    return smooth_field_on(whole, ladder[number], ladder[number + 1])
+    number = next(quiet, len(windows) - 1)
+    if number < len(_NARROWER):
+        return smooth_field(whole, windows[number])
+    step = number - len(_NARROWER)
+    return smooth_field_on(whole, ladder[step], ladder[step + 1])
 
 
 def _slope(whole: ContinuedField, ladder: list[Level], levels: Floats) -> float:
