@@ -84,6 +84,8 @@ class EdgeEnergy:
     """eV; NaN where there is no material or no crossing."""
     sigma: NDArray[np.float32]
     """One standard deviation of the edge energy, eV."""
+    noise_sigma: NDArray[np.float32]
+    """The part of it that is each pixel's noise, eV: see `known_map.Map`."""
     jump: NDArray[np.float32]
     """Edge jump: post-edge minus pre-edge line at the nominal edge."""
 
@@ -133,7 +135,8 @@ def edge_energy(
         for i, image in enumerate(flat):
             scan.update(i, image, noise[i])
         found = scan.result(subspace=subspace)
-    return EdgeEnergy(*(a.reshape(pixels) for a in (found.edge_energy, found.sigma, found.jump)))
+    images = (found.edge_energy, found.sigma, found.noise_sigma, found.jump)
+    return EdgeEnergy(*(image.reshape(pixels) for image in images))
 
 
 def _of_image(variance: Floats) -> Variance:

@@ -91,6 +91,8 @@ class EdgeTable(Table):
     min_jump: float = Field(0.02, gt=0)
     min_jump_over_noise: float = Field(4.0, ge=0)
     subspace: bool = True
+    neighbours: bool = True
+    """Whether noisy pixels of the maps lean on those around; see `analysis.neighbours`."""
     references: tuple[str, ...] = ()
     """Text files of two columns, energy (eV, on the scale that edge energies are reported on) and absorption of phases
     that may be there; relative to the profile's folder. A first scan's provisional maps rest on them."""
@@ -112,7 +114,7 @@ class EdgeTable(Table):
 
     def edge(self) -> Edge:
         """As the analysis wants it."""
-        values = self.model_dump(exclude={"subspace", "references"})
+        values = self.model_dump(exclude={"subspace", "neighbours", "references"})
         # A window without any energy: nothing is guessed from it.
         return Edge(**values | {"plateau": self.plateau or (np.inf, np.inf)})
 

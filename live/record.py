@@ -1,5 +1,6 @@
 """From the maps to what is stored and shown of a XANES scan."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,12 @@ from numpy.typing import NDArray
 from redoxscope.analysis.edge_map import Map
 from redoxscope.analysis.front import FrontWindow, front_length, front_lines, front_mask, front_probability
 from redoxscope.analysis.front_line import front_field, median_speed
+from redoxscope.analysis.neighbours import with_neighbours
 from redoxscope.analysis.statistics import histogram, transformed_fraction
 from redoxscope.live.edge_maps import Maps
 from redoxscope.live.map_scan import MapScan
 from redoxscope.live.profile import Profile
+from redoxscope.live.profile_tables import EdgeTable
 from redoxscope.live.series import Series
 from redoxscope.live.series_parts import EdgeRecord, FrameCount, ScanRecord
 
@@ -19,11 +22,14 @@ from redoxscope.live.series_parts import EdgeRecord, FrameCount, ScanRecord
 def scan_record(scan: MapScan, maps: Maps, profile: Profile, *, complete: bool = False) -> ScanRecord:
     """The maps with front, histogram and numbers, and where and when the frames were taken.
 
+    Noisy pixels lean on their neighbours here, if the profile does not say otherwise; the front line, which is smoothed
+    as it needs, and the scans to come go by what each pixel says itself.
+
     The scan's time is the median over the frames of the search window: that is when the edge was looked at, and one
     time stamp that is centuries off does not move it. The front line is that of a `complete` scan only: half a map has
     half a front.
     """
-    found = maps.main
+    found = _shown(maps.main, profile.edge)
     window = profile.front_window()
     edges = profile.histogram.values()
     size = scan.energies.size
@@ -62,13 +68,13 @@ def scan_record(scan: MapScan, maps: Maps, profile: Profile, *, complete: bool =
             bad=len(scan.bad),
         ),
         pixel_size=scan.series.pixel_size,
-        sigma_noise_share=_noise_share(found),
+        sigma_noise_share=_noise_share(maps.main),
         edges={
-            table.group: _edge_record(table.name, table.nominal, maps.others[table.name])
+            table.group: _edge_record(table, _shown(maps.others[table.name], table))
             for table in profile.other_edges
             if table.name in maps.others
         },
-        **(_front(found, time, scan.series, window) if complete else {}),
+        **(_front(maps.main, time, scan.series, window) if complete else {}),
     )
 
 
@@ -77,8 +83,15 @@ def _noise_share(found: Map) -> float:
     return float(np.median(found.noise_sigma[known] / found.sigma[known])) if known.any() else float("nan")
 
 
-def _edge_record(name: str, nominal: float, found: Map) -> EdgeRecord:
-    return EdgeRecord(name, nominal, found.edge_energy, found.sigma, found.jump, found.state)
+def _shown(found: Map, table: EdgeTable) -> Map:
+    if not table.neighbours:
+        return found
+    joined = with_neighbours(found.edge_energy, found.sigma, found.noise_sigma)
+    return replace(found, **joined._asdict())
+
+
+def _edge_record(table: EdgeTable, found: Map) -> EdgeRecord:
+    return EdgeRecord(table.name, table.nominal, found.edge_energy, found.sigma, found.jump, found.state)
 
 
 def _front(found: Map, time: float, series: Series, window: FrontWindow) -> dict[str, Any]:

@@ -17,13 +17,14 @@ from redoxscope.live.bench.spectral import (
     absorbance_stage,
     end_to_end_stage,
     map_stages,
+    neighbours_stage,
     registration_stage,
     resample_stage,
     update_stage,
 )
 from redoxscope.live.errors import UserError
 
-_WEIGHTS = (1, 1, 1, 12, 40, 40, 4, 40, 30, 1, 3, 90)
+_WEIGHTS = (1, 1, 1, 12, 40, 40, 2, 4, 40, 30, 1, 3, 90)
 """About how long the stages take, for the time left."""
 
 
@@ -74,6 +75,7 @@ def _stages(sizes: Sizes) -> Iterator[Stage]:
     yield registration_stage(sizes)
     yield update_stage(sizes)
     yield from map_stages(sizes)
+    yield neighbours_stage(sizes)
     yield from tomography_stages(sizes)
     yield topography_stage(sizes)
     yield from front_stages(sizes)

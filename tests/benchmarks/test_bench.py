@@ -43,6 +43,7 @@ def test_every_stage_has_its_rates_and_ratios(written):
         "update of a 96² frame",
         "batch map, plain",
         "batch map, subspace",
+        "noisy pixels and neighbours",
         "tomography, 96² × 60 angles",
         "tomography, 128² × 90 angles",
         "isosurface and curvature, 64³",

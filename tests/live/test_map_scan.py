@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
+from redoxscope.analysis.neighbours import with_neighbours
 from redoxscope.analysis.xanes import edge_energy
 from redoxscope.live.calibration import Calibration
 from redoxscope.live.documents import RunReader
@@ -101,7 +102,9 @@ def test_the_map_is_that_of_a_batch_computation(tmp_path, in_order, short: Exper
         stack.append(moved)
         variance.append(one.variance * noise_y[:, None] * noise_x)
     batch = edge_energy(np.stack(stack), reader.energies, profile.xanes_edge(), variance=np.stack(variance))
-    assert same(record.edge_energy, batch.edge_energy)
+    joined = with_neighbours(batch.edge_energy, batch.sigma, batch.noise_sigma)
+    assert same(record.edge_energy, joined.edge_energy)
+    assert same(record.edge_energy_sigma, joined.sigma)
 
 
 def test_the_numbers_of_a_scan_are_those_of_its_events(short: Experiment, in_order):
