@@ -86,7 +86,7 @@ class EdgeTable(Table):
     plateau_scatter: float = Field(0.07, ge=0)
     jump_drift: float = Field(0.01, ge=0)
     jump_trend: float = -0.02
-    jump_trend_scatter: float = Field(0.01, ge=0)
+    jump_trend_scatter: float = Field(0.015, ge=0)
     energy_offset: float = 0.0
     min_jump: float = Field(0.02, gt=0)
     min_jump_over_noise: float = Field(4.0, ge=0)
