@@ -28,6 +28,8 @@ _UNUSUAL = 1.15
 """A frame that is by this factor less explained than those before may lie somewhere else."""
 _NEARLY = 0.75
 """Found elsewhere, it must be like the mixture by this part of what frames usually are, where that is little."""
+_LEAST = 0.35
+"""One that is like the mixture by less than this part of what frames usually are is not placed at all."""
 _RECENT = 7
 _PLACES = 4
 """Where else it may lie: so many peaks of the correlation are tried."""
@@ -131,7 +133,7 @@ class Registration:
             other = max((o for o in others if o.valid), key=lambda o: o.quality, default=best)
             if other.quality > self._convincing() and _better(other, best):
                 best = other
-        if not best.valid:
+        if not best.valid or best.quality < _LEAST * self._usual():
             return Placement(near, np.inf, best.quality, False)
         shift = (best.shift[0] * factor, best.shift[1] * factor)
         self._unlike.append(1 - best.quality**2)
@@ -148,8 +150,11 @@ class Registration:
 
     def _convincing(self) -> float:
         """How much like the mixture a frame must be elsewhere: at low counts, about as much as frames usually are."""
-        usual = np.sqrt(1 - float(np.median(self._unlike[-_RECENT:]))) if self._unlike else 1.0
-        return min(2 * self.minimum_quality, _NEARLY * float(usual))
+        return min(2 * self.minimum_quality, _NEARLY * (self._usual() or 1.0))
+
+    def _usual(self) -> float:
+        """How much like the mixture this scan's frames are; 0 before there is one."""
+        return float(np.sqrt(1 - np.median(self._unlike[-_RECENT:]))) if self._unlike else 0.0
 
     def _mixture_error(self, band: Image, components: list[Image]) -> float:
         """Standard error of where the mixture lies that a placed frame is most like."""

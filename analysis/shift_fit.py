@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+from scipy.special import chdtri
 
 from redoxscope.analysis.resample import resample
 from redoxscope.analysis.shift_error import regress, shift_error
@@ -21,6 +22,10 @@ _LARGEST = 512
 """Frames are binned down to about this many pixels for the comparison."""
 _MARGIN = 8
 """Pixels along the view's border that are not compared: what lies beyond is missing in the band there."""
+_ALIKE = 5.0
+"""Pixels of the band's noise that are alike, by the sum of its squared autocorrelation."""
+_CHANCE = 1e-6
+"""Probability that noise is as much like a mixture as a placed frame must be: the best of many places is looked for."""
 _STEPS = 8
 
 
@@ -73,7 +78,7 @@ def fit(
     fine : (y, x) fine structure of the frame; scale : its magnification over that of the components' grid
     start : (dy, dx) px where it is looked for, not much farther than the band's structure is wide
     components : each (y, x)
-    minimum_quality : the least correlation with a mixture that a valid placement has
+    minimum_quality : the least correlation with a mixture that a valid placement has; more where little is in view
     """
     shift = np.array(start, dtype=np.float64)
     lost = Placement((float(start[0]), float(start[1])), np.inf, 0.0, False)
@@ -104,7 +109,9 @@ def fit(
         shift += step
         if np.abs(step).max() < 3e-3:
             break
-    valid = bool(np.abs(step).max() < 0.1) and quality >= minimum_quality
+    # In a small part of the view noise is like some mixture of many components.
+    chance = chdtri(len(components), _CHANCE) * _ALIKE / value.size
+    valid = bool(np.abs(step).max() < 0.1) and quality >= max(minimum_quality, np.sqrt(chance))
     error = shift_error(both, value.reshape(model.shape), fitted, inverse)
     return Placement((float(shift[0]), float(shift[1])), error, quality, valid)
 

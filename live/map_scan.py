@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 _ENERGY_TOLERANCE = 0.5
 """eV between a frame's energy and the announced one."""
+_FASTEST = 2.0
+"""px from frame to frame: where the sample moved faster, there is no telling where a frame between two places lies."""
 _PATIENCE = 3
 """A frame that is missing is passed over once this many later ones are ready."""
 
@@ -261,7 +263,10 @@ class MapScan:
                 placements[slot] = self._place(slot, self._prepare(slot, whole=True))
             except FrameError as error:
                 self._set_aside(slot, error)
-        for slot, placement in _bridged(placements).items():
+        bridged = _bridged(placements)
+        for slot in sorted(placements.keys() - bridged.keys()):
+            self._set_aside(slot, FrameError("it cannot be placed, and the sample jumped just before or after it"))
+        for slot, placement in bridged.items():
             self._fuse(slot, self._calibration.absorbance(self._samples[slot]), placement)
         self._queue, self._unsettled = [], False
 
@@ -273,7 +278,7 @@ class MapScan:
 
 
 def _bridged(placements: dict[int, Placement]) -> dict[int, Placement]:
-    """Shifts that are not valid, interpolated between their valid neighbours in energy."""
+    """Shifts that are not valid, interpolated between their valid neighbours in energy; none between distant ones."""
     valid = sorted(slot for slot, placement in placements.items() if placement.valid)
     if not valid:
         return placements
@@ -281,6 +286,11 @@ def _bridged(placements: dict[int, Placement]) -> dict[int, Placement]:
     out = {}
     for slot, placement in placements.items():
         if not placement.valid:
+            after = int(np.searchsorted(valid, slot))
+            around = slice(max(after - 1, 0), after + 1)
+            steps = np.diff(shifts[around], axis=0) / np.diff(valid[around])[:, None]
+            if np.abs(steps).max(initial=0.0) > _FASTEST:
+                continue
             dy, dx = (float(np.interp(slot, valid, shifts[:, axis])) for axis in (0, 1))
             placement = Placement((dy, dx), np.inf, 0.0, False)
         out[slot] = placement

@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from redoxscope.analysis.neighbours import with_neighbours
 from redoxscope.analysis.xanes import edge_energy
@@ -193,6 +194,24 @@ def test_faults_are_counted_and_told_and_the_scan_goes_on(fault, told, tmp_path)
         assert total_bad > 0
     elif fault == "lost_frame":
         assert sum(record.frames.lost for _, _, record, _ in done) > 0
+
+
+@pytest.mark.parametrize("blur", [6, 12])
+def test_a_frame_that_may_lie_before_or_behind_a_jump_is_set_aside(tmp_path, blur):
+    """The second scan's first frame after the jump is so blurred that it cannot be placed; those that follow can."""
+    experiment = short_experiment(tmp_path / "beamline", scans=2, faults=["stage_jump"], inline=True)
+    usual = notes(watch(tmp_path / "usual", experiment.documents)).done[1][2]
+    jump = int(np.abs(np.diff(usual.shift, axis=0)).max(axis=1).argmax()) + 1
+    assert np.abs(usual.shift[jump] - usual.shift[jump - 1]).max() > 15
+    image = stream(experiment.scans[1], "primary")[jump]["data"]["camera_image"]
+    noise = 1 + 0.05 * np.random.default_rng(0).standard_normal(image.shape)
+    image[:] = ndimage.gaussian_filter(image.astype(float), blur) * noise
+    _, _, record, bad = notes(watch(tmp_path / "data", experiment.documents)).done[1]
+    assert len(bad) == record.frames.bad == 1
+    assert "jumped" in bad[0]
+    median, covered = error(record.edge_energy, experiment.true_maps[1])
+    assert median < 0.1
+    assert covered > 0.7
 
 
 @pytest.mark.parametrize("energies", [(8387,), (8450,), (8396, 8441)], ids=str)
