@@ -17,9 +17,6 @@ Image = NDArray[np.float32]
 _MARGIN = 12
 """Voxels around the known ones: three samples of the coarsest grid."""
 _NARROWEST = 1.0
-_PARABOLA = 1.2
-"""Windows, σ of the parabolas beyond the border. Narrower ones follow the noise, and P(H < 0) tends to one half; wider
-ones hide where the front bends at the border."""
 APART = 2.0**0.125
 """The two Gaussians of a flat-top window, over and under its width."""
 
@@ -89,7 +86,8 @@ def recontinued(whole: ContinuedField, window: float) -> ContinuedField:
     """The same field, its missing voxels filled as suits a flat-top window.
 
     A window at the border sees as much of the continuation as of the field. Parabolas through few voxels follow their
-    noise; these are as wide as the window, and hold no more of it than the window leaves.
+    noise, and P(H < 0) tends to one half; these are as wide as the window, and hold no more noise than it leaves. Still
+    wider ones hide where a front bends within a few windows of the border.
 
     Parameters
     ----------
@@ -97,7 +95,7 @@ def recontinued(whole: ContinuedField, window: float) -> ContinuedField:
     window : σ of the flat-top Gaussian, voxels
     """
     known = np.where(whole.depth > 0, whole.values, np.float32(np.nan))
-    return replace(whole, values=continued(known, _PARABOLA * window))
+    return replace(whole, values=continued(known, window))
 
 
 def smooth_field(field: Floats | ContinuedField, window: float) -> SmoothField:
