@@ -12,7 +12,8 @@ Floats = NDArray[np.floating]
 Image = NDArray[np.float32]
 Indices = NDArray[np.signedinteger]
 
-_NARROW = 2.0
+FIT = 2.0
+"""Voxels, σ of the weights of a fit that is to follow the field closely."""
 _RADIUS = 2.0
 """Times a fit's width: no voxel farther away along an axis counts."""
 _RIDGE = (1e-3,) + 3 * (0.3,) + 6 * (100.0,)
@@ -43,7 +44,7 @@ def distance_to(seeds: NDArray[np.bool_]) -> Image:
     return np.sqrt(_nearest(seeds)[0])
 
 
-def continued(field: Image, width: float = _NARROW) -> Image:
+def continued(field: Image, width: float = FIT) -> Image:
     """Continue a field into its missing voxels, each from the nearest known one by the quadratic fitted there.
 
     Parameters

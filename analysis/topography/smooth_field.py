@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from redoxscope.analysis.topography.border import continued, depth
+from redoxscope.analysis.topography.border import FIT, continued, depth
 from redoxscope.analysis.topography.grid_values import values_on_grid
 from redoxscope.analysis.topography.scale_space import SPLINE_VARIANCE, Level, sample, smoothed
 
@@ -86,8 +86,8 @@ def recontinued(whole: ContinuedField, window: float) -> ContinuedField:
     """The same field, its missing voxels filled as suits a flat-top window.
 
     A window at the border sees as much of the continuation as of the field. Parabolas through few voxels follow their
-    noise, and P(H < 0) tends to one half; these are as wide as the window, and hold no more noise than it leaves. Still
-    wider ones hide where a front bends within a few windows of the border.
+    noise, and P(H < 0) tends to one half. These are as wide as the window has made the others, and hold no more noise
+    than it leaves; still wider ones hide where a front bends within a few windows of the border.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def recontinued(whole: ContinuedField, window: float) -> ContinuedField:
     window : σ of the flat-top Gaussian, voxels
     """
     known = np.where(whole.depth > 0, whole.values, np.float32(np.nan))
-    return replace(whole, values=continued(known, window))
+    return replace(whole, values=continued(known, float(np.hypot(FIT, window))))
 
 
 def smooth_field(field: Floats | ContinuedField, window: float) -> SmoothField:
