@@ -50,7 +50,7 @@ from numpy.typing import NDArray
 
 from redoxscope.analysis.topography.curvature import principal_curvatures
 from redoxscope.analysis.topography.level_tree import LevelTree
-from redoxscope.analysis.topography.shape_statistics import histogram_curvatures
+from redoxscope.analysis.topography.shape_statistics import histogram_curvatures, histogram_weights
 from redoxscope.analysis.topography.surface import components
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def alternation(
     for i, surface in enumerate(surfaces):
         mean, gauss = histogram_curvatures(surface)
         known = np.isfinite(mean) & np.isfinite(gauss)
-        area = surface.vertex_area[known]
+        area = histogram_weights(surface, voxel_size)[known]
         if not area.sum() > 0:
             continue
         first, second = principal_curvatures(mean, gauss)

@@ -12,12 +12,16 @@ Floats = NDArray[np.floating]
 Image = NDArray[np.float32]
 Indices = NDArray[np.signedinteger]
 
-_RADIUS = 4
-_SIGMA = 2.0
+FIT = 2.0
+"""Voxels, σ of the weights of a fit that is to follow the field closely."""
+_RADIUS = 2.0
+"""Times a fit's width: no voxel farther away along an axis counts."""
 _RIDGE = (1e-3,) + 3 * (0.3,) + 6 * (100.0,)
 """Holds value, slopes and curvatures of the fits (their normal matrix counts voxels) against noise."""
-_FOLLOW = 5.0
-"""Voxels; a fit is followed no farther than this. Beyond, its last value stays: a parabola would run away."""
+_FOLLOW = 2.5
+"""Times its width a fit is followed. Beyond, its last value stays: a parabola would run away."""
+_APART = 0.9
+"""Times its width; of places that lie closer together than this, one is fitted for all: fits so wide differ little."""
 _FAR = np.float32(1e12)
 
 
@@ -40,13 +44,14 @@ def distance_to(seeds: NDArray[np.bool_]) -> Image:
     return np.sqrt(_nearest(seeds)[0])
 
 
-def continued(field: Image) -> Image:
+def continued(field: Image, width: float = FIT) -> Image:
     """Continue a field into its missing voxels, each from the nearest known one by the quadratic fitted there.
 
     Parameters
     ----------
     field : (z, y, x), NaN where missing, with at least one known voxel; of moderate size (an offset taken off), for
         it is kept in single precision
+    width : σ in voxels of the Gaussian weights of the fits
     """
     known = np.isfinite(field)
     if known.all():
@@ -57,17 +62,23 @@ def continued(field: Image) -> Image:
     used[source.ravel()[targets]] = True
     distinct = np.flatnonzero(used)
     which = np.cumsum(used, dtype=np.int32)[source.ravel()[targets]] - 1
+    if (apart := int(_APART * width)) > 1:
+        coarse = tuple(n // apart + 1 for n in field.shape)
+        cell = np.ravel_multi_index([i // apart for i in np.unravel_index(distinct, field.shape)], coarse)
+        _, first, number = np.unique(cell, return_index=True, return_inverse=True)
+        distinct, which = distinct[first], number.astype(np.int32)[which]
     fits = np.empty((distinct.size, 10), dtype=np.float32)
-    _fit(field, distinct, _moments(), np.array(_RIDGE), fits)
+    _fit(field, distinct, _moments(width), np.array(_RIDGE), fits)
     out = field.copy()
-    _follow(out.ravel(), field.shape, targets, distinct, which, fits)
+    _follow(out.ravel(), field.shape, targets, distinct, which, _FOLLOW * width, fits)
     return out
 
 
-def _moments() -> NDArray[np.float64]:
+def _moments(width: float) -> NDArray[np.float64]:
     """(offset, power 0 to 4) weights of the fits along an axis."""
-    offset = np.arange(-_RADIUS, _RADIUS + 1.0)
-    weights = np.exp(-0.5 * (offset / _SIGMA) ** 2)[:, None] * offset[:, None] ** np.arange(5)
+    radius = np.ceil(_RADIUS * width)
+    offset = np.arange(-radius, radius + 1)
+    weights = np.exp(-0.5 * (offset / width) ** 2)[:, None] * offset[:, None] ** np.arange(5)
     return np.asarray(weights, dtype=np.float64)
 
 
@@ -127,23 +138,24 @@ def _fit(field: Image, points: NDArray[np.int64], moment: Floats, ridge: Floats,
     The weights are a product over the axes, and so are the sums: over x first, then over y, then over z.
     """
     nz, ny, nx = field.shape
+    radius = len(moment) // 2
     power = np.array(
         [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [2, 0, 0], [0, 2, 0], [0, 0, 2], [1, 1, 0], [1, 0, 1], [0, 1, 1]]
     )
     for p in prange(len(points)):
         cz, cy, cx = points[p] // (ny * nx), points[p] // nx % ny, points[p] % nx
         count, value = np.zeros((5, 5, 5)), np.zeros((3, 3, 3))
-        for z in range(max(cz - _RADIUS, 0), min(cz + _RADIUS + 1, nz)):
+        for z in range(max(cz - radius, 0), min(cz + radius + 1, nz)):
             plane_count, plane_value = np.zeros((5, 5)), np.zeros((3, 3))
-            for y in range(max(cy - _RADIUS, 0), min(cy + _RADIUS + 1, ny)):
+            for y in range(max(cy - radius, 0), min(cy + radius + 1, ny)):
                 c0 = c1 = c2 = c3 = c4 = v0 = v1 = v2 = 0.0
-                for x in range(max(cx - _RADIUS, 0), min(cx + _RADIUS + 1, nx)):
+                for x in range(max(cx - radius, 0), min(cx + radius + 1, nx)):
                     v = field[z, y, x]
                     if np.isfinite(v):
-                        m = moment[x - cx + _RADIUS]
+                        m = moment[x - cx + radius]
                         c0, c1, c2, c3, c4 = c0 + m[0], c1 + m[1], c2 + m[2], c3 + m[3], c4 + m[4]
                         v0, v1, v2 = v0 + m[0] * v, v1 + m[1] * v, v2 + m[2] * v
-                m = moment[y - cy + _RADIUS]
+                m = moment[y - cy + radius]
                 for j in range(5):
                     plane_count[j, 0] += m[j] * c0
                     plane_count[j, 1] += m[j] * c1
@@ -154,7 +166,7 @@ def _fit(field: Image, points: NDArray[np.int64], moment: Floats, ridge: Floats,
                     plane_value[j, 0] += m[j] * v0
                     plane_value[j, 1] += m[j] * v1
                     plane_value[j, 2] += m[j] * v2
-            m = moment[z - cz + _RADIUS]
+            m = moment[z - cz + radius]
             for i in range(5):
                 for j in range(5 - i):
                     for k in range(5 - i - j):
@@ -203,16 +215,17 @@ def _follow(
     targets: NDArray[np.int64],
     sources: NDArray[np.int64],
     which: NDArray[np.int32],
+    reach: float,
     fits: Image,
 ) -> None:
-    """Values of the fits at the targets."""
+    """Values of the fits at the targets, as they are `reach` voxels away for those farther off."""
     _, ny, nx = shape
     for t in prange(len(targets)):
         here, there = targets[t], sources[which[t]]
         z = float(here // (ny * nx) - there // (ny * nx))
         y = float(here // nx % ny - there // nx % ny)
         x = float(here % nx - there % nx)
-        near = min(1.0, _FOLLOW / np.sqrt(z * z + y * y + x * x))
+        near = min(1.0, reach / np.sqrt(z * z + y * y + x * x))
         z, y, x = z * near, y * near, x * near
         c = fits[which[t]]
         out[here] = (

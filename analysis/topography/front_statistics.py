@@ -53,7 +53,7 @@ def front_statistics(field: Floats, fronts: Fronts, levels: Floats, voxel_size: 
     window = fronts.fixed_window if np.isfinite(fronts.fixed_window) else voxel_size
     patch = PATCH * window
     label = segment_particles(np.isfinite(field))
-    shape = shape_statistics(surfaces, bins, patch)
+    shape = shape_statistics(surfaces, bins, patch, voxel_size)
     return FrontStatistics(
         shape,
         domains,

@@ -24,7 +24,7 @@ from redoxscope.analysis.topography.smooth_field import (
     SmoothField,
     continue_field,
     flat_top_weights,
-    refilled,
+    recontinued,
     smooth_field,
     smooth_field_on,
 )
@@ -80,7 +80,7 @@ class FrontSurface:
     """(n,) µm, σ of the window that suits the vertex."""
     mean_curvature_fixed: Doubles
     """(n,) 1/µm, by one window for all vertices of all energies: for histograms, which a choice would distort; the
-    field beyond the border is the quieter one of `smooth_field.refilled`."""
+    field beyond the border is the quieter one of `smooth_field.recontinued`."""
     gaussian_curvature_fixed: Doubles
     """(n,) 1/µm², by the same window."""
 
@@ -144,7 +144,7 @@ def front_surfaces(
     some = windowed_curvature(ladder, points[SOME])
     chosen = choose_curvature(ladder, points, some, noise, scale, depth, left)
     fixed = window_for_histograms(some, noise, scale[SOME], np.concatenate(areas)[SOME], depth[SOME] > BORDER)
-    quiet = scale_space(refilled(whole, float(WINDOWS[fixed])).values, fixed + 2)
+    quiet = scale_space(recontinued(whole, float(WINDOWS[fixed])).values, fixed + 2)
     fixed_mean, fixed_gaussian, _ = curvature_at(quiet, points, np.full(len(points), FLAT_TOPS[fixed]))
     first, second = principal_curvatures(chosen.mean, chosen.gaussian)
     out = []

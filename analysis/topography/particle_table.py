@@ -88,7 +88,7 @@ def particle_table(
             shape.append(whole)
         else:
             parts = [clip(s, keep) for s, keep in zip(surfaces, mine, strict=True)]
-            shape.append(shape_statistics(parts, bins, patch))
+            shape.append(shape_statistics(parts, bins, patch, voxel_size))
     return ParticleTable(
         label=label,
         volume=voxels * voxel_size**3,

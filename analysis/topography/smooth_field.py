@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from redoxscope.analysis.topography.border import continued, depth
+from redoxscope.analysis.topography.border import FIT, continued, depth
 from redoxscope.analysis.topography.grid_values import values_on_grid
-from redoxscope.analysis.topography.scale_space import SPLINE_VARIANCE, Level, sample, smoothed, weighted_sum
+from redoxscope.analysis.topography.scale_space import SPLINE_VARIANCE, Level, sample, smoothed
 
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
@@ -17,8 +17,6 @@ Image = NDArray[np.float32]
 _MARGIN = 12
 """Voxels around the known ones: three samples of the coarsest grid."""
 _NARROWEST = 1.0
-_REFILLS = 2
-"""With one, half of what noise at a border does to P(H < 0) is left; with more, the missing curvature does as much."""
 APART = 2.0**0.125
 """The two Gaussians of a flat-top window, over and under its width."""
 
@@ -84,25 +82,20 @@ def continue_field(field: Floats) -> ContinuedField:
     return ContinuedField(continued(padded), depth(np.isfinite(padded)), offset, origin, field.shape)
 
 
-def refilled(whole: ContinuedField, window: float) -> ContinuedField:
-    """The same field, its missing voxels filled by what a flat-top window makes of their continuation.
+def recontinued(whole: ContinuedField, window: float) -> ContinuedField:
+    """The same field, its missing voxels filled as suits a flat-top window.
 
-    A parabola through few voxels follows their noise, and the farther a window looks over the border, the more it sees
-    of that. Smoothed again and again, the known voxels kept, a continuation bends ever less instead.
+    A window at the border sees as much of the continuation as of the field. Parabolas through few voxels follow their
+    noise, and P(H < 0) tends to one half. These are as wide as the window has made the others, and hold no more noise
+    than it leaves; still wider ones hide where a front bends within a few windows of the border.
 
     Parameters
     ----------
     whole : a field and its continuation
     window : σ of the flat-top Gaussian, voxels
     """
-    inner, outer = window / APART, window * APART
-    u, v = flat_top_weights(inner, outer)
-    values = whole.values
-    for _ in range(_REFILLS):
-        smooth = smoothed(values, inner**2)
-        weighted_sum(smooth, smoothed(smooth, outer**2 - inner**2), u, v, smooth)
-        values = np.where(whole.depth > 0, values, smooth)
-    return replace(whole, values=values)
+    known = np.where(whole.depth > 0, whole.values, np.float32(np.nan))
+    return replace(whole, values=continued(known, float(np.hypot(FIT, window))))
 
 
 def smooth_field(field: Floats | ContinuedField, window: float) -> SmoothField:
