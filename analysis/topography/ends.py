@@ -3,7 +3,8 @@
 A surface that is drawn in every cell of known voxels, and in no other, ends in steps: along an oblique border they cut
 holes, bridges and points at which it only just hangs together, dozens of them, each of which its Euler characteristic
 counts. So it is drawn a voxel farther and then cut along a smooth line: where a narrow window sees as much of what is
-missing as at the centres of the outermost voxels of a flat border.
+missing as at the centres of the outermost voxels of a flat border. Holes as small as the smallest piece are left whole:
+a pore or the end of a crack that is hardly wider than a voxel makes or unmakes them by chance.
 """
 
 import numpy as np
@@ -12,7 +13,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from redoxscope.analysis.topography.smooth_field import ContinuedField, SmoothField, derivatives
-from redoxscope.analysis.topography.surface import Surface, used_vertices
+from redoxscope.analysis.topography.specks import SMALLEST
+from redoxscope.analysis.topography.surface import (
+    Surface,
+    border_edges,
+    components,
+    used_vertices,
+    vertex_areas,
+)
 
 Floats = NDArray[np.floating]
 Image = NDArray[np.float32]
@@ -46,7 +54,25 @@ def ended(surface: Surface, whole: ContinuedField) -> Surface:
     surface : in index units of the field
     whole : the field that it is one of, smoothed or not
     """
-    return _cut(surface, known_share(whole.depth, surface.vertices - whole.origin) - _SHARE)
+    height = known_share(whole.depth, surface.vertices - whole.origin) - _SHARE
+    height[_small_holes(surface, height <= 0)] = _SHARE
+    return _cut(surface, height)
+
+
+def _small_holes(surface: Surface, outside: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Vertices of the parts that lie `outside` (n,), but are small, complete and surrounded by the rest."""
+    faces = surface.faces[outside[surface.faces].any(axis=1)]
+    corner = outside[faces]
+    # Joined by what connects them outside only.
+    first = faces[np.arange(len(faces)), corner.argmax(axis=1)]
+    count, member = components(np.where(corner, faces, first[:, None]))
+    vertices = np.flatnonzero(member >= 0)
+    area = np.bincount(member[vertices], vertex_areas(surface.vertices, faces)[vertices], count)
+    inner = np.zeros(count, dtype=np.bool_)
+    inner[member[first[~corner.all(axis=1)]]] = True
+    ends = border_edges(faces).ravel()
+    inner[member[ends[outside[ends]]]] = False
+    return vertices[(inner & (area < SMALLEST))[member[vertices]]]
 
 
 def _cut(surface: Surface, height: Floats) -> Surface:

@@ -1,6 +1,7 @@
 """The front's surfaces at several edge energies, with the curvature at each vertex and its standard error."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numba import njit, prange
@@ -48,7 +49,7 @@ _DISPLACEMENT = 0.06
 _LARGE = 4 * np.pi * float(_SURFACE_WINDOWS[-1]) ** 2
 """Voxel²; smaller pieces may be noise, see `specks`."""
 _SLOPES = 5000
-"""Places at each level at which the field's slope is looked up."""
+"""Places at each level at which slopes and changes are looked up."""
 _EVEN = 2.0
 """Voxels over which a map of the noise is smoothed: what is estimated voxel by voxel is noisy itself."""
 
@@ -172,39 +173,44 @@ def front_surfaces(
 
 
 def _smooth(whole: ContinuedField, ladder: list[Level], levels: Floats, noise: Noise) -> SmoothField:
-    """Smoothed by the narrowest window that keeps the noise away from all levels."""
-    allowed = _DISPLACEMENT * _slope(whole, ladder, levels - whole.offset)
-    windows = (*_NARROWER, *_SURFACE_WINDOWS)
-    quiet = (i for i, w in enumerate(windows) if noise.of_value(w / APART, w * APART) < allowed)
-    number = next(quiet, len(windows) - 1)
-    if number < len(_NARROWER):
-        return smooth_field(whole, windows[number])
-    step = number - len(_NARROWER)
-    return smooth_field_on(whole, ladder[step], ladder[step + 1])
+    """Smoothed by the narrowest window that keeps the noise away from all levels.
+
+    Or by the narrowest one that leaves less noise than the next wider one would change by smoothing too much: there a
+    front bends sharply, as in a particle full of cracks.
+    """
+    values, slope = _where_it_crosses(whole, ladder[: len(_SURFACE_WINDOWS) + 1], levels - whole.offset)
+    change = np.sqrt(np.mean(np.diff(values, axis=0) ** 2, axis=1)) if values.size else np.zeros(len(values) - 1)
+    for window in _NARROWER:
+        if noise.of_value(window / APART, window * APART) < _DISPLACEMENT * slope:
+            return smooth_field(whole, window)
+    for narrow, wide, least in zip(ladder, ladder[1:], (*change, np.inf), strict=False):
+        if noise.of_value(narrow.width, wide.width) < max(_DISPLACEMENT * slope, least):
+            break
+    return smooth_field_on(whole, narrow, wide)
 
 
-def _slope(whole: ContinuedField, ladder: list[Level], levels: Floats) -> float:
-    """Median length of the gradient where the widest smoothing of the surfaces crosses a level; 0 if none does."""
-    narrow, wide = ladder[len(_SURFACE_WINDOWS) - 1 : len(_SURFACE_WINDOWS) + 1]
-    u, v = flat_top_weights(narrow.width, wide.width)
-    step = wide.step
+def _where_it_crosses(whole: ContinuedField, ladder: list[Level], levels: Floats) -> tuple[Doubles, float]:
+    """Values by each window where the field by the widest one crosses a level (window, n), and the slope there."""
+    weights = [flat_top_weights(narrow.width, wide.width) for narrow, wide in pairwise(ladder)]
+    narrow, wide = ladder[-2:]
+    (u, v), step = weights[-1], wide.step
     crossed: list[list[Indices]] = [[] for _ in levels]
     for z in range(len(wide.samples)):
         plane = np.float32(u) * narrow.samples[z] + np.float32(v) * wide.samples[z]
         known = whole.depth[z * step, ::step, ::step] > 0
-        pairs = known[:, 1:] & known[:, :-1]
+        beside = known[:, 1:] & known[:, :-1]
         for places, e in zip(crossed, levels, strict=True):
-            at = np.argwhere(pairs & ((plane[:, 1:] < e) != (plane[:, :-1] < e)))
+            at = np.argwhere(beside & ((plane[:, 1:] < e) != (plane[:, :-1] < e)))
             places.append(np.insert(at, 0, z, axis=1))
     all_at = [np.concatenate(places) for places in crossed]
     chosen = np.concatenate([at[:: 1 + len(at) // _SLOPES] for at in all_at])
-    if not len(chosen):
-        return 0.0
     points = np.ascontiguousarray((chosen + np.array([0, 0, 0.5])) * step, dtype=np.float32)
-    found = np.empty((2, len(points), 10), dtype=np.float32)
-    sample(narrow.samples, step, points, found[0])
-    sample(wide.samples, step, points, found[1])
-    return float(np.median(np.linalg.norm(u * found[0, :, 1:4] + v * found[1, :, 1:4], axis=1)))
+    found = np.empty((len(ladder), len(points), 10), dtype=np.float32)
+    for level, out in zip(ladder, found, strict=True):
+        sample(level.samples, level.step, points, out)
+    flat = np.stack([u * a + v * b for (u, v), (a, b) in zip(weights, pairwise(found), strict=True)])
+    slope = np.linalg.norm(flat[-1, :, 1:4], axis=1)
+    return flat[:, :, 0], float(np.median(slope)) if len(slope) else 0.0
 
 
 def _relative(whole: ContinuedField, sigma: Floats) -> Image:

@@ -16,7 +16,7 @@ Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-_SMALLEST = 8.0
+SMALLEST = 8.0
 """Voxel²; a single deviating voxel makes at most 7 without being smoothed."""
 _DEPTH = 3.0
 """Standard deviations of the smoothed field by which it has to pass the level inside the piece."""
@@ -45,7 +45,7 @@ def without_specks(
         return surface
     area = piece_areas(surface.vertices, surface.faces, member, count)
     keep = area >= _SURE * large
-    unsure = ~keep & (area >= _SMALLEST)
+    unsure = ~keep & (area >= SMALLEST)
     if unsure.any():
         middle, side = np.zeros((count, 3)), np.zeros(count)
         _shapes(surface.vertices, surface.faces, member, unsure, middle, side)

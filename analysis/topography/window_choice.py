@@ -38,7 +38,7 @@ _CELL = 4.0
 """Voxels over which biases are evened out."""
 _LEFT = 2.0
 """Square of the bias that is left, over that of the change of H from the next narrower window: measured on shapes."""
-_BROAD = 0.2
+_BROAD = 0.21
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def window_for_histograms(
 ) -> int:
     """The narrowest window, as index, whose histogram of H is not broadened by noise.
 
-    That is where the noise of H is below a fifth of H's own root mean square: the share of negative H in a normal
+    That is where the noise of H is below about a fifth of H's own root mean square: the share of negative H in a normal
     distribution then moves by 0.005 at most. The choice per vertex would take wider windows, since bends that it cannot
     tell from noise do not count there; in a histogram they are what matters.
 

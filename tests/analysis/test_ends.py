@@ -77,6 +77,27 @@ def test_cracks_part_a_surface_without_fringes(sigma):
         assert (inside & crack)[tuple(voxel.T)].mean() > 0.99
 
 
+@pytest.mark.parametrize("sigma", [0.0, 0.1])
+def test_holes_as_small_as_specks_are_none(sigma):
+    at = grid()
+    field = LEVEL + SLOPE * tilted_disc(at) + noise(SIZE, max(sigma, 1e-9))
+    field[(at**2).sum(axis=-1) >= RADIUS**2] = np.nan
+
+    def pierced(height, width):
+        """By five shafts along x; the disc lies 0.6 oblique to their sections."""
+        out = field.copy()
+        for z, y in [(24, 24), (24, 42), (42, 24), (42, 42), (33, 33)]:
+            out[z : z + height, y : y + width] = np.nan
+        return topography(out, [LEVEL])
+
+    whole, slits, shafts = topography(field, [LEVEL]), pierced(1, 3), pierced(5, 5)
+    assert (whole.euler[0], slits.euler[0], shafts.euler[0]) == (1, 1, -4)
+    assert slits.area[0] == pytest.approx(whole.area[0], rel=0.01)
+    # It ends half a voxel inside.
+    lost = whole.area[0] - shafts.area[0]
+    assert 5 * 5**2 / OBLIQUE[2] < lost < 5 * 6**2 / OBLIQUE[2]
+
+
 def test_the_share_of_what_is_known():
     field = np.full((24, 24, 24), LEVEL)
     field[:, :, 12] = np.nan

@@ -198,6 +198,19 @@ def test_windows_between_two_grids_leave_cubic_fields_as_they_are(number):
     np.testing.assert_allclose(derivatives(smooth, voxels)[0], smooth.values[tuple(voxels.T)], atol=1e-5)
 
 
+def test_a_front_that_bends_sharply_is_drawn_by_a_narrower_window():
+    axis, height, k = np.arange(60.0), 4.0, 2 * np.pi / 20
+    fine = np.linspace(0, 59, 1181)
+    slope = height * k * np.outer(np.sin(k * fine), np.cos(k * fine))
+    truth = np.sqrt(1 + slope**2 + slope.T**2).mean() * 59**2
+    flat = LEVEL + SLOPE * (axis[:, None, None] - 29.3) + np.zeros((60, 60, 60))
+    bent = flat + SLOPE * height * np.outer(np.cos(k * axis), np.cos(k * axis))
+    rough = 0.3 * np.random.default_rng(0).standard_normal(flat.shape)
+    found = [topography(field, [LEVEL]) for field in (flat + rough, bent + rough, bent + 0.05 * rough)]
+    assert found[0].surface_window > found[1].surface_window > found[2].surface_window
+    assert found[1].area[0] == pytest.approx(truth, rel=0.05), "its waves are not flattened"
+
+
 def test_the_formulas_on_a_cylinder_and_where_the_gradient_vanishes():
     # f = distance from the z axis at (0, 0, r): ∇f = x, Hessian yy = 1/r.
     mean, gauss = curvatures(np.array([[0.0, 0, 1.0], [0, 0, 0]]), np.array([[0, 0.25, 0, 0, 0, 0], [1.0] * 6]))
