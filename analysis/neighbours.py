@@ -143,7 +143,7 @@ def _weigh(energy: Row, noise: Row, origin: np.float32, weight: Row, offset: Row
     """Weights in a mean, these times the edge energy, and their squares times its variance; from column 1 on."""
     for x in range(energy.size):
         v, e = noise[x] * noise[x], energy[x] - origin
-        known = (v >= np.float32(0.0)) & (e == e)
+        known = (v < np.float32(1e12)) & (e == e)
         w = np.float32(1.0) / (v + np.float32(_AGREEMENT**2))
         weight[x + 1] = w if known else np.float32(0.0)
         offset[x + 1] = w * e if known else np.float32(0.0)

@@ -99,6 +99,12 @@ def test_pixels_without_neighbours_and_exact_ones_are_left_as_they_are():
     found = with_neighbours(alone, np.full((9, 9), 0.5))
     np.testing.assert_array_equal(found.edge_energy, np.float32(alone))
     assert (found.sigma[::3, ::3] == np.float32(0.5)).all()
+    field = 8341 + np.random.default_rng(9).standard_normal((9, 9))
+    unsure = np.full((9, 9), 0.5)
+    unsure[4, 4] = np.inf
+    found = with_neighbours(field, unsure)
+    assert found.edge_energy[4, 4] == np.float32(field[4, 4])
+    assert np.isfinite(np.delete(found.sigma.ravel(), 40)).all()
     exact = 8341 + np.random.default_rng(7).random((9, 9))
     np.testing.assert_allclose(with_neighbours(exact, np.zeros((9, 9))).edge_energy, exact, atol=1e-3)
     assert np.isnan(with_neighbours(*np.full((2, 4, 4), np.nan)).edge_energy).all()
