@@ -68,7 +68,7 @@ def scan_record(scan: MapScan, maps: Maps, profile: Profile, *, complete: bool =
             bad=len(scan.bad),
         ),
         pixel_size=scan.series.pixel_size,
-        sigma_noise_share=_noise_share(maps.main),
+        sigma_noise_share=_noise_share(maps.main, found),
         edges={
             table.group: _edge_record(table, _shown(maps.others[table.name], table))
             for table in profile.other_edges
@@ -78,9 +78,11 @@ def scan_record(scan: MapScan, maps: Maps, profile: Profile, *, complete: bool =
     )
 
 
-def _noise_share(found: Map) -> float:
-    known = np.isfinite(found.edge_energy) & (found.sigma > 0)
-    return float(np.median(found.noise_sigma[known] / found.sigma[known])) if known.any() else float("nan")
+def _noise_share(own: Map, shown: Map) -> float:
+    """Median part of sigma that longer exposures make smaller: all but what pixels have in common."""
+    known = np.isfinite(shown.edge_energy) & (shown.sigma > 0)
+    common = (own.sigma**2 - own.noise_sigma**2)[known] / shown.sigma[known] ** 2
+    return float(np.median(np.sqrt(np.clip(1 - common, 0, 1)))) if known.any() else float("nan")
 
 
 def _shown(found: Map, table: EdgeTable) -> Map:
