@@ -223,8 +223,10 @@ def _watch(parent: int, ready: threading.Event, gone: threading.Event) -> None:
 def _serve(folder: Path, roots: list[str]) -> Any:
     from tiled.server import SimpleTiledServer
 
+    from redoxscope.live.tiled_leftovers import remove_leftovers
     from redoxscope.live.tiled_virtual import read_datasets_in_parts
 
+    remove_leftovers(folder)
     read_datasets_in_parts()
     key = _key(folder)
     for attempt in range(_STARTS):

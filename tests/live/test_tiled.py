@@ -1,5 +1,6 @@
 import itertools
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -417,6 +418,25 @@ def test_a_server_ends_with_its_parent(tmp_path):
     process.wait()
     process.stdout.close()
     wait_until_gone(pid)
+
+
+def test_files_that_a_killed_server_did_not_enter_are_no_obstacle(tmp_path):
+    (tmp_path / "raw").mkdir()
+    documents = list(recorded(["primary", "primary"]))
+    _, uid = write_journal(tmp_path / "raw", documents)
+    arrays = tmp_path / "tiled" / "data" / "raw" / uid
+    with EmbeddedTiled(tmp_path) as server:
+        client = server.client()
+        sync(client, tmp_path)
+        shutil.copytree(arrays, tmp_path / "kept")
+        client["raw"].delete_contents(uid, recursive=True, external_only=False)
+    shutil.copytree(tmp_path / "kept", arrays, dirs_exist_ok=True)  # as if killed before the files were deleted, too
+    for _ in range(2):  # the second time they are entered, and stay
+        with EmbeddedTiled(tmp_path) as server:
+            client = server.client()
+            sync(client, tmp_path)
+            replayed = list(open_source(f"tiled:{uid}", tiled=client).documents())
+            assert_same(events(replayed, "camera_image"), events(documents, "camera_image"))
 
 
 def test_a_store_whose_processes_are_killed_opens_again(tmp_path):
