@@ -49,7 +49,10 @@ class Basis:
     hidden: float
     """Variance, in units of the noise's, that the spectra may have in each direction that is not in the basis"""
     learnt: float
-    """The same that the noise of those it was learnt from puts into them: the basis points a little off"""
+    """The same that the noise of those it was learnt from puts into them: the basis points a little off, the more so
+    the less a component stands above the noise"""
+    number: int
+    """Of the spectra it was learnt from"""
     products: NDArray[np.float64]
     """(n, n) mean products of these, in units of the noise"""
 
@@ -146,9 +149,9 @@ def learn(
     given = np.asarray(noise, dtype=np.float64)
     shown = given
     if count >= 2 * n:
-        kept, _ = _components(products, given, count, least, most)
+        kept, *_ = _components(products, given, count, least, most)
         # With more components than there seem to be: a weak one must not pass for noise at the edge.
-        wide, _ = _components(products, given, count, min(kept.shape[1] + _SPARE, n // 2), n // 2)
+        wide, *_ = _components(products, given, count, min(kept.shape[1] + _SPARE, n // 2), n // 2)
         rest = np.eye(n) - wide @ wide.T
         left = np.diagonal(rest @ (products / np.outer(given, given)) @ rest)
         free = (1 - (wide**2).sum(axis=1)) * (1 - wide.shape[1] / count)
@@ -156,30 +159,34 @@ def learn(
         # that the components describe alone, as the last ones of a scan that is under way, show next to nothing of it.
         around = np.abs(np.subtract.outer(np.arange(n), np.arange(n))) <= _AROUND
         shown = given * np.sqrt(np.maximum(around @ left, 1e-12) / np.maximum(around @ free, 0.2))
-    kept, excess = _components(products, shown, count, least, most)
+    kept, excess, learnt = _components(products, shown, count, least, most)
     # A component is not seen below a spike of the root of n/count, wherever it points.
     hidden = float(np.sqrt(n / count)) / max(n - kept.shape[1], 1)
     whitened = products / np.outer(shown, shown)
-    return Basis(kept * shown[:, None], kept.T / shown, shown, excess, hidden, kept.shape[1] / count, whitened)
+    return Basis(kept * shown[:, None], kept.T / shown, shown, excess, hidden, learnt, count, whitened)
 
 
 def _components(
     products: NDArray[np.float64], noise: NDArray[np.float64], count: int, least: int, most: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(n, K) orthonormal components of whitened spectra with these mean products, (K,) see `Basis.excess`."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """(n, K) orthonormal components of whitened spectra with these mean products, `Basis.excess` and `learnt`."""
     n = noise.size
     value, vector = np.linalg.eigh(products / np.outer(noise, noise))
     value, vector = value[::-1], vector[:, ::-1]
     # The unit is what the rest shows, once the largest are gone, of noise or not; the limit the largest of pure noise.
     largest, gone = (1 + np.sqrt(n / count)) ** 2, min(10, n // 4)
     value /= float(value[gone:].sum()) / (n - gone * largest)
-    rank = int(np.clip((value > largest * _ABOVE_NOISE).sum(), min(least, n), min(most, n)))
+    stands = value > largest * _ABOVE_NOISE
+    rank = int(np.clip(stands.sum(), min(least, n), min(most, n)))
     # A spike of this height is seen at `value`, and points off its true direction: the difference is noise
     # (Baik & Silverstein, J. Multivariate Anal. 97, 1382 (2006)).
     seen = np.maximum(value[:rank], largest) - 1 - n / count
     true = 0.5 * (seen + np.sqrt(np.maximum(seen**2 - 4 * n / count, 0)))
     cosine = (1 - n / count / true**2) / (1 + n / count / true)
-    return np.asarray(vector[:, :rank]), np.sqrt(np.maximum(value[:rank] - true * cosine, 1.0))
+    excess = np.sqrt(np.maximum(value[:rank] - true * cosine, 1.0))
+    # What is not seen is anything from nothing to the least that would be.
+    missed = true * np.where(stands[:rank], 1 - cosine, 0.5)
+    return np.asarray(vector[:, :rank]), excess, float(missed.sum()) / max(n - rank, 1)
 
 
 def misfit_limit(spectra: NDArray[np.float32], basis: Basis, sample: NDArray[np.floating]) -> float:
@@ -283,4 +290,4 @@ def unit(sample: NDArray[np.floating]) -> NDArray[np.float32]:
 
 def identity(n: int) -> Basis:
     """The basis that leaves a spectrum of n energies as it is."""
-    return Basis(np.eye(n), np.eye(n), np.ones(n), np.ones(n), 0.0, 0.0, np.eye(n))
+    return Basis(np.eye(n), np.eye(n), np.ones(n), np.ones(n), 0.0, 0.0, 0, np.eye(n))

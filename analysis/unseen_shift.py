@@ -13,7 +13,7 @@ from redoxscope.analysis.finder import Finder
 from redoxscope.analysis.finding import find_edges
 from redoxscope.analysis.subspace import Basis
 
-_ALIKE = 0.75
+_ALIKE = 0.85
 """Correlation of the difference between two phases with a shift of the edge: 0.86 to 0.93 of NiO and LiNiO2, measured,
 less where the white line changes, too."""
 _TRIED = 0.25
@@ -81,11 +81,11 @@ def variance_beside(basis: Basis, covariance: NDArray[np.float64]) -> tuple[floa
     ----------
     covariance : (n, n) of spectra that have a unit of it, over the noise
     """
-    white, rest, unit = _beside(basis)
+    _, rest, unit = _beside(basis)
     left = rest @ covariance @ rest
     square = max(float((left**2).sum()), 1e-300)
     variance = (float((left * basis.products).sum()) / unit - float(np.trace(left))) / square
-    return variance, float(np.sqrt(2 / square * basis.learnt / white.shape[1]))
+    return variance, float(np.sqrt(2 / square / max(basis.number, 1)))
 
 
 def _beside(basis: Basis) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:

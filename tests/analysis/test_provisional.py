@@ -150,7 +150,7 @@ def test_noise_of_a_sample_of_one_phase():
 def test_pulls_of_a_final_map_of_nearly_one_phase(photons, reacted):
     """What has reacted is too little for a component of its own: no pixel shows it, but sigma does."""
     energies, sigmas, noise = [], [], []
-    for seed in range(30):
+    for seed in range(60):
         particle = Particle(9)
         part = 0.5 * reacted * particle.rng.random(SHAPE).clip(1e-9)
         particle.state = 0.3 * np.log(part / (1 - part)) if reacted else np.full(SHAPE, -30.0)
@@ -161,7 +161,7 @@ def test_pulls_of_a_final_map_of_nearly_one_phase(photons, reacted):
     pulls = (np.array(energies) - particle.truth()) / np.array(sigmas)
     assert 0.8 < np.sqrt(np.nanmean(pulls**2)) < 1.2
     if not reacted:
-        # Most of what noise is left is that of the mean spectrum, the same for all pixels: 30 numbers, so to say.
+        # Most of what noise is left is that of the mean spectrum, the same for all pixels: 60 numbers, so to say.
         assert 0.75 < width(repeated(np.array(energies), np.array(noise))) < 1.25
 
 
