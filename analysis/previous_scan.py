@@ -145,13 +145,11 @@ def tell_jump(
     at, *_ = find_in_rows(basis.fold.astype(np.float32) @ spectra, find, half)
     moved = (at - half[2])[np.isfinite(at)]
     way = float(np.sqrt((moved**2).mean())) if moved.size else 0.0
-    top = edge.members(energies, edge.plateau)
-    passed = top[seen[top]] if top.size and seen[top[-1] :].any() else top[:0]
     used = np.flatnonzero(seen & (x >= edge.search[0] - edge.nominal))
     known = population.at(energies)
     priors = [
         of_population(x, behind, used, known.mean, known.covariance, moment, samples),
-        generic(x, behind, passed, behind[seen[behind]], edge.plateau_ratio, edge.plateau_scatter),
+        generic(x, behind, behind[:0], behind[seen[behind]], edge.plateau_ratio, edge.plateau_scatter),
     ]
     spread = _with_one_more(
         folded @ folded.T * noise + _FOLDING * samples, jump_noise * noise * float((basis.noise**2).mean())
