@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from redoxscope.simulators.elements import NICKEL, Element, chosen
 from redoxscope.simulators.microscope import Microscope
-from redoxscope.simulators.spectra import ENERGIES_53, half_jump
+from redoxscope.simulators.spectra import ENERGIES_FINE, half_jump
 
 if TYPE_CHECKING:
     from redoxscope.simulators.world import World
@@ -23,8 +23,8 @@ def ray_half_jump(microscope: Microscope, extent: float, element: Element = NICK
     Magnification 1, no drift; NaN where the edge jump is below 0.02.
     """
     parts = microscope.to_detector(microscope.components(extent, 0.0)).astype(np.float64)
-    spectra = np.tensordot(microscope.line_weights(element.energies), parts, axes=1)
-    edge, jump = half_jump(spectra.reshape(len(ENERGIES_53), -1))
+    spectra = np.tensordot(microscope.line_weights(ENERGIES_FINE + element.offset), parts, axes=1)
+    edge, jump = half_jump(spectra.reshape(len(ENERGIES_FINE), -1), ENERGIES_FINE)
     edge[jump < LEAST_JUMP] = np.nan
     return (edge + element.offset).reshape(parts.shape[1:]).astype(np.float32)
 

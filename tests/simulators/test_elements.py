@@ -15,8 +15,9 @@ def crossing(energies, spectrum, offset):
     pre, post = (e >= 8200) & (e <= 8310), (e >= 8380) & (e <= 8460)
     low, high = (np.polynomial.Polynomial.fit(e[w], spectrum[w], 1) for w in (pre, post))
     normal = (spectrum - low(e)) / (high(e) - low(e))
-    i = next(i for i in range(7, 43) if normal[i] < 0.5 <= normal[i + 1])
-    return energies[i] + (0.5 - normal[i]) / (normal[i + 1] - normal[i]), high(8341.0) - low(8341.0)
+    i = next(i for i in range(7, len(e)) if normal[i] < 0.5 <= normal[i + 1])
+    way = (0.5 - normal[i]) / (normal[i + 1] - normal[i])
+    return energies[i] + way * (energies[i + 1] - energies[i]), high(8341.0) - low(8341.0)
 
 
 def test_nickel_is_the_formula_and_the_others_respond_to_it():
@@ -53,10 +54,11 @@ def swept():
 def test_the_true_map_is_the_half_jump_of_what_the_camera_sees(swept: World):
     extent = swept.furnace.extent
     for element in ELEMENTS.values():
-        stack = np.stack([swept.microscope.absorbance(e, extent, magnification=1.0) for e in element.energies])
+        energies = np.union1d(element.energies, element.offset + np.arange(8337, 8345, 0.1))
+        stack = np.stack([swept.microscope.absorbance(e, extent, magnification=1.0) for e in energies])
         true = swept.true_map(swept.time, element.edge)
         for y, x in ((36, 38), (30, 40), (45, 33)):
-            found, _ = crossing(element.energies, stack[:, y, x].astype(float), element.offset)
+            found, _ = crossing(energies, stack[:, y, x].astype(float), element.offset)
             assert true[y, x] == pytest.approx(found, abs=2e-3)
     spread = {name: np.nanstd(swept.true_map(swept.time, name)) for name in ELEMENTS}
     assert spread["Mn K"] < 0.05 < spread["Co K"] < spread["Ni K"]
