@@ -19,7 +19,9 @@ def remove_leftovers(folder: Path) -> None:
         return
     try:
         with closing(sqlite3.connect(f"{(folder / 'catalog.db').as_uri()}?mode=ro", uri=True)) as catalogue:
-            named = [Path(unquote(urlparse(uri).path)).parts for (uri,) in catalogue.execute("SELECT data_uri FROM assets")]
+            named = [
+                Path(unquote(urlparse(uri).path)).parts for (uri,) in catalogue.execute("SELECT data_uri FROM assets")
+            ]
     except sqlite3.Error:
         return
     # By their ends, so that a folder that was moved as a whole loses nothing.

@@ -55,12 +55,12 @@ def only(monitor: Monitor):
     return record, bad
 
 
-def same_but_for_noise(found, usual, true, *, less=0.03, worse=1.3):
+def same_but_for_noise(found, usual, true, *, less=0.03):
     """A map of fewer frames knows as much material, and errs as usual."""
     median, covered = error(found, true)
     usually, usually_covered = error(usual, true)
     assert covered > usually_covered - less
-    assert median < worse * usually + 0.005
+    assert median < 1.3 * usually + 0.005
 
 
 @pytest.fixture(scope="module")
@@ -171,8 +171,11 @@ def test_flats_that_are_all_too_bright_change_only_what_is_subtracted_anyway(sho
     brighter = lambda s, _, e, p: 100 + 3 * (p - 100) if s == "flat" else p  # noqa: E731
     record, bad = only(watch(tmp_path / "data", altered(short.scans[0], tmp_path / "frames.h5", brighter)))
     assert bad == []
-    # The air is not told by its level any more, so that the beam's flicker stays.
-    same_but_for_noise(record.edge_energy, usual, short.true_maps[0], less=0.06, worse=3.0)
+    found, true = record.edge_energy, short.true_maps[0]
+    # The air is not told by its level any more, so that the beam's flicker stays: 0.3 % rms in flat and frame shift the
+    # half-jump of the simulator's spectrum by 0.042 eV rms over the edge jump.
+    assert abs(np.nanmedian((found - true) * record.edge_jump)) < 3 * 0.042
+    assert error(found, true)[1] > error(usual, true)[1] - 0.06
 
 
 COLUMNS = [17, 18, 60]

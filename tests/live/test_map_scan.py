@@ -142,7 +142,7 @@ def test_a_map_is_provisional_before_the_end_with_the_baselines_of_the_scan_befo
         monitor.finish()
         stored = list_series(data)[0].scan(-1)
         assert set(np.unique(stored.state)) <= {0, 2}
-        assert 0.95 < stored.sigma_noise_share <= 1
+        assert 0.9 < stored.sigma_noise_share <= 1
     first, second = shown
     for found, true, most in ((first, short.true_maps[0], 0.5), (second, short.true_maps[1], 0.35)):
         assert set(np.unique(found.state)) == {0, 1}
@@ -237,7 +237,7 @@ def test_a_scan_without_energies_of_its_post_edge_is_as_good_as_its_neighbours_k
         off = float(np.nanmedian(record.edge_energy - whole[index].edge_energy))
         doubt = float(re.search(r"by ([0-9.]+) eV", told)[1])
         assert abs(off) < (0.02 if index else 2 * doubt)
-        assert np.nanmedian(record.edge_energy_sigma) > doubt
+        assert np.nanmedian(record.edge_energy_sigma) > doubt - 0.005  # it is told with two decimals
 
 
 WRITER = """
