@@ -50,6 +50,9 @@ _LARGE = 4 * np.pi * float(_SURFACE_WINDOWS[-1]) ** 2
 """Voxel²; smaller pieces may be noise, see `specks`."""
 _SLOPES = 5000
 """Places at each level at which slopes and changes are looked up."""
+_CALM = 1.4
+"""Times the window of the surfaces, about that of the histograms: how wide the continuation is that both find beyond
+the border. One that follows its noise makes and unmakes holes there."""
 _EVEN = 2.0
 """Voxels over which a map of the noise is smoothed: what is estimated voxel by voxel is noisy itself."""
 
@@ -81,7 +84,7 @@ class FrontSurface:
     """(n,) µm, σ of the window that suits the vertex."""
     mean_curvature_fixed: Doubles
     """(n,) 1/µm, by one window for all vertices of all energies: for histograms, which a choice would distort; the
-    field beyond the border is the quieter one of `smooth_field.recontinued`."""
+    field beyond the border is the quieter one of `smooth_field.recontinued`, as it is for the surfaces."""
     gaussian_curvature_fixed: Doubles
     """(n,) 1/µm², by the same window."""
 
@@ -121,7 +124,11 @@ def front_surfaces(
     relative = None if sigma is None else _relative(whole, sigma)
     noise = estimate_noise(whole.values, whole.depth, relative)
     ladder = scale_space(whole.values, LEVELS)
-    smooth = _smooth(whole, ladder, levels, noise) if window is None else smooth_field(whole, window)
+    if window is None:
+        window = _surface_window(whole, ladder, levels, noise)
+    calm = recontinued(whole, _CALM * window)
+    quiet = scale_space(calm.values, LEVELS)
+    smooth = _smooth(calm, quiet, window)
     left = noise.of_value(smooth.window / APART, smooth.window * APART)
     drawn = up_to_border(smooth)
     surfaces = [
@@ -145,7 +152,6 @@ def front_surfaces(
     some = windowed_curvature(ladder, points[SOME])
     chosen = choose_curvature(ladder, points, some, noise, scale, depth, left)
     fixed = window_for_histograms(some, noise, scale[SOME], np.concatenate(areas)[SOME], depth[SOME] > BORDER)
-    quiet = scale_space(recontinued(whole, float(WINDOWS[fixed])).values, fixed + 2)
     fixed_mean, fixed_gaussian, _ = curvature_at(quiet, points, np.full(len(points), FLAT_TOPS[fixed]))
     first, second = principal_curvatures(chosen.mean, chosen.gaussian)
     out = []
@@ -172,21 +178,29 @@ def front_surfaces(
     return Fronts(tuple(out), smooth, noise, smooth.window * voxel_size, width)
 
 
-def _smooth(whole: ContinuedField, ladder: list[Level], levels: Floats, noise: Noise) -> SmoothField:
-    """Smoothed by the narrowest window that keeps the noise away from all levels.
+def _surface_window(whole: ContinuedField, ladder: list[Level], levels: Floats, noise: Noise) -> float:
+    """The narrowest window, in voxels, that keeps the noise away from all levels.
 
-    Or by the narrowest one that leaves less noise than the next wider one would change by smoothing too much: there a
+    Or the narrowest one that leaves less noise than the next wider one would change by smoothing too much: there a
     front bends sharply, as in a particle full of cracks.
     """
     values, slope = _where_it_crosses(whole, ladder[: len(_SURFACE_WINDOWS) + 1], levels - whole.offset)
     change = np.sqrt(np.mean(np.diff(values, axis=0) ** 2, axis=1)) if values.size else np.zeros(len(values) - 1)
     for window in _NARROWER:
         if noise.of_value(window / APART, window * APART) < _DISPLACEMENT * slope:
-            return smooth_field(whole, window)
-    for narrow, wide, least in zip(ladder, ladder[1:], (*change, np.inf), strict=False):
-        if noise.of_value(narrow.width, wide.width) < max(_DISPLACEMENT * slope, least):
+            return window
+    for w, least in enumerate((*change, np.inf)):
+        if noise.of_value(ladder[w].width, ladder[w + 1].width) < max(_DISPLACEMENT * slope, least):
             break
-    return smooth_field_on(whole, narrow, wide)
+    return float(_SURFACE_WINDOWS[w])
+
+
+def _smooth(whole: ContinuedField, ladder: list[Level], window: float) -> SmoothField:
+    """Smoothed by a window, by what the ladder has of it already."""
+    if window in WINDOWS:
+        w = int(np.argmin(np.abs(WINDOWS - window)))
+        return smooth_field_on(whole, ladder[w], ladder[w + 1])
+    return smooth_field(whole, window)
 
 
 def _where_it_crosses(whole: ContinuedField, ladder: list[Level], levels: Floats) -> tuple[Doubles, float]:
