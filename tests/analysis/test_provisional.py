@@ -146,7 +146,9 @@ def test_noise_of_a_sample_of_one_phase():
     assert np.median(early.noise_sigma) < 0.1
 
 
-@pytest.mark.parametrize(("photons", "reacted"), [(1500, 0.0), (20000, 0.0), (1500, 0.2), (4000, 0.2), (20000, 0.1)])
+@pytest.mark.parametrize(
+    ("photons", "reacted"), [(1500, 0.0), (20000, 0.0), (1500, 0.13), (1500, 0.2), (4000, 0.2), (20000, 0.1)]
+)
 def test_pulls_of_a_final_map_of_nearly_one_phase(photons, reacted):
     """What has reacted is too little for a component of its own: no pixel shows it, but sigma does."""
     energies, sigmas, noise = [], [], []
@@ -159,7 +161,8 @@ def test_pulls_of_a_final_map_of_nearly_one_phase(photons, reacted):
         sigmas.append(found.sigma)
         noise.append(found.noise_sigma)
     pulls = (np.array(energies) - particle.truth()) / np.array(sigmas)
-    assert 0.8 < np.sqrt(np.nanmean(pulls**2)) < 1.2
+    # Where nothing has reacted no error is as large as what might have stayed unseen.
+    assert (0.8 if reacted else 0.3) < np.sqrt(np.nanmean(pulls**2)) < 1.2
     if not reacted:
         # Most of what noise is left is that of the mean spectrum, the same for all pixels: 60 numbers, so to say.
         assert 0.75 < width(repeated(np.array(energies), np.array(noise))) < 1.25
