@@ -58,7 +58,7 @@ class EdgeMap:
 
     Parameters
     ----------
-    energies : (n,) eV, in any order; repeated energies are separate samples
+    energies : (n,) eV, in any order; repeated ones are separate samples, in the subspace their mean is one
     shape : the pixels' shape
     edge : windows and thresholds
     references : spectra of phases that may be there, for the provisional maps of a first scan
@@ -132,7 +132,26 @@ class EdgeMap:
 
         Raises NotWholeError if samples are missing in the frames that were there from the start.
         """
-        final = closed or self.complete
+        repeated = np.unique(self._energies).size < self._energies.size
+        scan = self._without_repetitions() if repeated and subspace else self
+        return scan._map(previous, final=closed or self.complete, subspace=subspace)
+
+    def _without_repetitions(self) -> "EdgeMap":
+        """The same scan with the mean of all frames at an energy.
+
+        They may have a flat in common, or be one frame that came twice: as separate samples what their noise has in
+        common would pass for a component of the spectra.
+        """
+        energies, group = np.unique(self._energies, return_inverse=True)
+        out = EdgeMap(energies, self.shape, self.edge, self._references)
+        used = self._seen & ~self._blank
+        out._stack = self._stack.means(group, used)
+        np.logical_or.at(out._seen, group, self._seen)
+        out._blank = out._seen.copy()
+        out._blank[group[used]] = False
+        return out
+
+    def _map(self, previous: Map | None, *, final: bool, subspace: bool) -> Map:
         early = None if final else previous
         half_jump = self.edge.definition == "half_jump"
         trend, population = self._trend_until(previous), population_of(previous)

@@ -22,6 +22,8 @@ _UNIT = 2.0**48
 """Variances are summed as integers of this part of 1: sums of floats would depend on the order of the frames."""
 _LARGEST = 1024.0
 """A variance above this says no more than this one."""
+_MEDIAN_SQUARE = 0.4549
+"""Median of the square of a normal deviate."""
 _LEARNERS = 40_000
 """Medians are taken over about this many pixels."""
 
@@ -113,6 +115,36 @@ class FrameStack:
         self._common += other._common
         if other._variance is not None:
             self._variance = other._variance + (0 if self._variance is None else self._variance)
+
+    def means(self, group: NDArray[np.intp], used: NDArray[np.bool_]) -> "FrameStack":
+        """A stack of the means of some frames, with the noise that these have left.
+
+        Frames that have a flat in common differ by less than their noise; the mean keeps what they have in common.
+
+        Parameters
+        ----------
+        group : (rows,) row of the new stack that each counts for; samples that are missing count for none
+        used : (rows,) which of them are on file
+        """
+        out = FrameStack(int(group.max()) + 1, self.pixels)
+        for row in np.unique(group[used]):
+            rows = np.flatnonzero(used & (group == row))
+            frames = self.frames[rows]
+            valid = np.isfinite(frames)
+            total, count = np.where(valid, frames, 0).sum(axis=0), valid.sum(axis=0)
+            out.file(row, np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0), None)
+            one, gone = self.level[rows].mean(), 1 - 1 / rows.size
+            if gone:
+                apart = 0.5 * np.nanmedian(np.diff(frames[:, :: self._stride], axis=0) ** 2) / _MEDIAN_SQUARE
+                one -= min(apart, one) * gone
+            out.level[row] = one
+        given = np.isfinite(out.level)
+        if given.any():
+            share = float(out.level[given].sum() / self.level[used & np.isfinite(self.level)].sum())
+            out._common = round(self._common * share)
+            if self._variance is not None:
+                out._variance = np.rint(self._variance * share).astype(np.int64)
+        return out
 
     def sample_sigma(self) -> NDArray[np.float32]:
         """(pixel,) standard deviation of one sample, mean over the frames; (1,) if it is the same for all pixels.

@@ -114,6 +114,28 @@ def test_unsorted_and_repeated_energies(frames, particle):
     assert np.median(np.abs(pull)) / 0.6745 == pytest.approx(1, abs=0.2)
 
 
+def test_repeated_frames_that_share_a_flat_or_are_the_same_add_no_component():
+    """What the noise of two frames has in common is no spectrum."""
+    sample = phantom((60, 80))
+    clean = sample.clean
+    rng = np.random.default_rng(6)
+    flats = 0.007 * rng.standard_normal(clean.shape)
+    frames, again = (clean + flats + 0.007 * rng.standard_normal(clean.shape) for _ in range(2))
+    variance = 2 * 0.007**2
+
+    def pulls(frames, energies):
+        found = fill(frames.astype(np.float32), range(energies.size), variance, energies).result()
+        error = found.edge_energy - sample.edge_energy
+        return np.nanmedian(np.abs(error)), np.nanmedian(np.abs(error / found.sigma)) / 0.6745, found
+
+    once, width, whole = pulls(frames, ENERGIES)
+    shared, shared_width, _ = pulls(np.concatenate([frames, again[20:30]]), np.concatenate([ENERGIES, ENERGIES[20:30]]))
+    assert shared < once
+    assert shared_width == pytest.approx(width, rel=0.08)
+    _, _, twice = pulls(np.concatenate([frames, frames[24:25]]), np.concatenate([ENERGIES, ENERGIES[24:25]]))
+    np.testing.assert_allclose(twice.edge_energy, whole.edge_energy, atol=2e-3)
+
+
 def test_provisional_as_soon_as_the_edge_has_been_seen(particle):
     previous = fill(particle.noisy(NOISE, seed=1)).result()
     frames = particle.noisy(NOISE, seed=2)
