@@ -1,8 +1,8 @@
 """The incremental edge-energy map: a frame in, map and uncertainty and state out.
 
-A frame is filed under the number of its energy, and everything else is a function of what is on file. Hence any order,
-duplication or loss of frames ends at the result of the batch function `xanes.edge_energy` on the same frames, which is
-built on this class. Memory: one scan of frames, float32.
+A frame is filed under the number of its energy; all else is a function of what is on file. Hence frames in any order,
+some of them twice, end at the result of the batch function `xanes.edge_energy`, built on this class. Lost frames count
+as images of NaN in that: what they would have shown of the baselines is predicted. Memory: one scan of frames, float32.
 """
 
 from collections.abc import Sequence
@@ -96,8 +96,10 @@ class EdgeMap:
         """File the frame of energy number `index`; False (and no change) if it is on file already.
 
         Pixels that are not finite are samples that are missing; a frame of nothing else counts as seen, and is left
-        out. `variance` is that of the absorbance, per pixel or one number.
+        out. `variance` is that of the absorbance, per pixel or one number. Raises IndexError for no such number.
         """
+        if not 0 <= index < self._row.size:
+            raise IndexError(f"frame {index} of a scan over {self._row.size} energies: they are numbered from 0")
         row = self._row[index]
         if self._seen[row]:
             return False
@@ -112,8 +114,10 @@ class EdgeMap:
     def merge(self, other: Self) -> None:
         """Take in another accumulator of the same scan that has seen other frames.
 
-        Raises ValueError if both have seen the same frame.
+        Raises ValueError if it is of another scan, or both have seen the same frame.
         """
+        if self.shape != other.shape or not np.array_equal(self._energies, other._energies):
+            raise ValueError("the parts differ in energies or shape: merge parts of one scan")
         if np.any(self._seen & other._seen):
             both = np.flatnonzero(self.seen & other.seen).tolist()
             raise ValueError(f"frames {both} are in both parts: each frame may count once")
@@ -129,9 +133,10 @@ class EdgeMap:
         provisional: its jump comes from the `previous` scan's map, its own jump there and how spectra like it went on
         behind the edge; without one it is predicted from what has been seen of the white line and the post-edge, and
         what is known of these: by the reference spectra, or in general.
-
-        Raises NotWholeError if samples are missing in the frames that were there from the start.
+        Raises ValueError if `previous` has another shape, NotWholeError if frames there from the start lack samples.
         """
+        if previous is not None and previous.state.shape != self.shape:
+            raise ValueError(f"the previous map has shape {previous.state.shape}, this one {self.shape}: give its own")
         final = closed or self.complete
         early = None if final else previous
         half_jump = self.edge.definition == "half_jump"
