@@ -1,8 +1,8 @@
 """The incremental edge-energy map: a frame in, map and uncertainty and state out.
 
-A frame is filed under the number of its energy, and everything else is a function of what is on file. Hence any order,
-duplication or loss of frames ends at the result of the batch function `xanes.edge_energy` on the same frames, which is
-built on this class. Memory: one scan of frames, float32.
+A frame is filed under the number of its energy; all else is a function of what is on file. Hence frames in any order,
+some of them twice, end at the result of the batch function `xanes.edge_energy`, built on this class. Lost frames count
+as images of NaN in that: what they would have shown of the baselines is predicted. Memory: one scan of frames, float32.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from redoxscope.analysis.known_map import FINAL as FINAL
 from redoxscope.analysis.known_map import NONE as NONE
 from redoxscope.analysis.known_map import PROVISIONAL as PROVISIONAL
 from redoxscope.analysis.known_map import Map as Map
-from redoxscope.analysis.known_map import half_jump_before, population_of
+from redoxscope.analysis.known_map import empty_map, half_jump_before, population_of, trend_until
 from redoxscope.analysis.lost_energies import complete, lost_energies
 from redoxscope.analysis.previous_scan import Population, learn_population, tell_jump
 from redoxscope.analysis.scan_pass import Estimator, KnownJump, evaluate_scan
@@ -96,8 +96,10 @@ class EdgeMap:
         """File the frame of energy number `index`; False (and no change) if it is on file already.
 
         Pixels that are not finite are samples that are missing; a frame of nothing else counts as seen, and is left
-        out. `variance` is that of the absorbance, per pixel or one number.
+        out. `variance` is that of the absorbance, per pixel or one number. Raises IndexError for no such number.
         """
+        if not 0 <= index < self._row.size:
+            raise IndexError(f"frame {index} of a scan over {self._row.size} energies: they are numbered from 0")
         row = self._row[index]
         if self._seen[row]:
             return False
@@ -112,8 +114,10 @@ class EdgeMap:
     def merge(self, other: Self) -> None:
         """Take in another accumulator of the same scan that has seen other frames.
 
-        Raises ValueError if both have seen the same frame.
+        Raises ValueError if it is of another scan, or both have seen the same frame.
         """
+        if self.shape != other.shape or not np.array_equal(self._energies, other._energies):
+            raise ValueError("the parts differ in energies or shape: merge parts of one scan")
         if np.any(self._seen & other._seen):
             both = np.flatnonzero(self.seen & other.seen).tolist()
             raise ValueError(f"frames {both} are in both parts: each frame may count once")
@@ -129,40 +133,40 @@ class EdgeMap:
         provisional: its jump comes from the `previous` scan's map, its own jump there and how spectra like it went on
         behind the edge; without one it is predicted from what has been seen of the white line and the post-edge, and
         what is known of these: by the reference spectra, or in general.
-
-        Raises NotWholeError if samples are missing in the frames that were there from the start.
+        Raises ValueError if `previous` has another shape, NotWholeError if frames there from the start lack samples.
         """
+        if previous is not None and previous.state.shape != self.shape:
+            raise ValueError(f"the previous map has shape {previous.state.shape}, this one {self.shape}: give its own")
         repeated = np.unique(self._energies).size < self._energies.size
         scan = self._without_repetitions() if repeated and subspace else self
         return scan._map(previous, final=closed or self.complete, subspace=subspace)
 
     def _without_repetitions(self) -> "EdgeMap":
-        """The same scan with the mean of all frames at an energy.
-
-        They may have a flat in common, or be one frame that came twice: as separate samples what their noise has in
-        common would pass for a component of the spectra.
-        """
+        """The same scan with the mean of all frames at an energy: a flat they have in common is no component."""
         energies, group = np.unique(self._energies, return_inverse=True)
         out = EdgeMap(energies, self.shape, self.edge, self._references)
         used = self._seen & ~self._blank
         out._stack = self._stack.means(group, used)
-        np.logical_or.at(out._seen, group, self._seen)
-        out._blank = out._seen.copy()
-        out._blank[group[used]] = False
+        out._seen = np.bincount(group, self._seen) > 0
+        out._blank = out._seen & (np.bincount(group, used) == 0)
         return out
 
     def _map(self, previous: Map | None, *, final: bool, subspace: bool) -> Map:
         early = None if final else previous
         half_jump = self.edge.definition == "half_jump"
-        trend, population = self._trend_until(previous), population_of(previous)
+        trend, population = trend_until(previous, self.edge), population_of(previous)
         filed = self._filed()
         predicts = early is None and not final
         if predicts:
             wanted = self._predicted(filed)
         else:
             wanted = functionals(self._energies, filed.mask, self.edge, jump_known=early is not None)
-        if wanted is None or wanted.near.size < 2 or not (half_jump or final or self._search_passed()):
-            return self._nothing(early, trend)
+        if (
+            wanted is None
+            or wanted.near.size < 2
+            or not (half_jump or final or self.edge.searched(self._energies, self._seen))
+        ):
+            return empty_map(self.shape, early, trend)
         own = as_they_are(filed.noise, filed.sample)
         if subspace and np.count_nonzero(filed.usable) > filed.rows.size:
             known = (wanted, filed.noise, filed.sample, self.edge.min_jump)
@@ -202,12 +206,6 @@ class EdgeMap:
         rows = np.flatnonzero(mask)
         noise, sample = self._stack.relative_noise(rows), self._stack.sample_sigma()
         return _Filed(mask, rows, self._usable(rows), noise, sample)
-
-    def _trend_until(self, previous: Map | None) -> Trend:
-        """How jumps change: as the scans before show it, or as the profile says."""
-        if previous is None:
-            return Trend(self.edge.jump_trend, self.edge.jump_trend_scatter, self.edge.jump_drift)
-        return Trend(previous.jump_trend, previous.jump_trend_sigma, previous.jump_drift)
 
     def _predicted(
         self, filed: _Filed, own: Described | None = None, plain: Functionals | None = None
@@ -291,11 +289,6 @@ class EdgeMap:
                 unseen = unseen_shift(self._energies[filed.rows], own.basis, own.spectra, half, plain)
         return Estimator(find, plain, own.basis, own.folds, own.noise, own.limit, unseen), jump
 
-    def _search_passed(self) -> bool:
-        """Whether the search window has been scanned to its end: a maximum before that may be none."""
-        inside = self.edge.members(self._energies, self.edge.search)
-        return bool(self._seen[inside[-1] :].any()) and bool(self._seen[: inside[0] + 1].any())
-
     def _usable(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         """(pixel,) which have enough valid samples in each window."""
         energies = self._energies[rows]
@@ -303,11 +296,3 @@ class EdgeMap:
         for window, limits in zip(windows, (self.edge.pre, self.edge.search, self.edge.post), strict=True):
             window[self.edge.members(energies, limits)] = True
         return self._stack.usable(rows, windows, np.floor(_MISSING * windows.sum(1)).astype(np.intp))
-
-    def _nothing(self, early: Map | None, trend: Trend) -> Map:
-        blank = np.full(self.shape, np.nan, dtype=np.float32)
-        jump = blank if early is None else early.jump
-        state = np.zeros(self.shape, dtype=np.uint8)
-        known = population_of(early)
-        images = (blank, blank.copy(), blank.copy(), jump, state)
-        return Map(*images, 0.0, np.inf, trend.value, trend.sigma, trend.drift, *known, 0, 0)

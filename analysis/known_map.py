@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from redoxscope.analysis.jump_trend import Trend
 from redoxscope.analysis.previous_scan import NOBODY, Population
+from redoxscope.analysis.xanes import Edge
 
 NONE, PROVISIONAL, FINAL = 0, 1, 2
 """States of a pixel."""
@@ -54,6 +56,22 @@ def population_of(known: Map | None) -> Population:
     if known is None:
         return NOBODY
     return Population(known.spectra_energies, known.spectra_mean, known.spectra_covariance)
+
+
+def trend_until(known: Map | None, edge: Edge) -> Trend:
+    """How jumps change: as the scans until this map show it, or as the profile says."""
+    if known is None:
+        return Trend(edge.jump_trend, edge.jump_trend_scatter, edge.jump_drift)
+    return Trend(known.jump_trend, known.jump_trend_sigma, known.jump_drift)
+
+
+def empty_map(shape: tuple[int, ...], known: Map | None, trend: Trend) -> Map:
+    """A map of nothing but what another one knows already."""
+    blank = np.full(shape, np.nan, dtype=np.float32)
+    jump = blank if known is None else known.jump
+    state = np.full(shape, NONE, dtype=np.uint8)
+    images = (blank, blank.copy(), blank.copy(), jump, state)
+    return Map(*images, 0.0, np.inf, trend.value, trend.sigma, trend.drift, *population_of(known), 0, 0)
 
 
 def half_jump_before(

@@ -5,7 +5,7 @@ TXM-Wizard (Liu et al., J. Synchrotron Rad. 19, 281 (2012)) and Mu et al., Nat. 
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,15 +15,19 @@ from redoxscope.analysis.frame_stack import FrameStack, NotWholeError, Variance
 
 Floats = NDArray[np.floating]
 Window = tuple[float, float]
+Definition = Literal["half_jump", "white_line", "derivative"]
 
 
 @dataclass(frozen=True)
 class Edge:
-    """Where an absorption edge and its baselines are (energies in eV)."""
+    """Where an absorption edge and its baselines are (energies in eV).
+
+    Raises ValueError, in a line, if the nominal edge is outside the search window or the definition is unknown.
+    """
 
     name: str = "Ni K"
     nominal: float = 8341.0
-    """The edge jump is post-edge minus pre-edge line here."""
+    """Within the search window: the edge jump is post-edge minus pre-edge line here."""
     pre: Window = (8200.0, 8310.0)
     post: Window = (8380.0, 8460.0)
     search: Window = (8325.0, 8360.0)
@@ -42,7 +46,7 @@ class Edge:
     nickel oxides; a series learns its own from its final maps."""
     jump_trend_scatter: float = 0.015
     """Standard deviation of that: from no change to -0.04 per eV were seen."""
-    definition: Literal["half_jump", "white_line", "derivative"] = "half_jump"
+    definition: Definition = "half_jump"
     """What is called the edge energy: where half the jump is crossed, the peak of the white line, or the maximum of the
     first derivative; the latter two within the search window."""
     span: float = 2.0
@@ -54,15 +58,32 @@ class Edge:
     min_jump_over_noise: float = 4.0
     """A pixel whose jump is fewer standard deviations than this has no edge energy."""
 
+    def __post_init__(self) -> None:
+        if self.definition not in get_args(Definition):
+            raise ValueError(f"definition = {self.definition!r} is none of {', '.join(get_args(Definition))}")
+        low, high = self.search
+        if not low <= self.nominal <= high:
+            raise ValueError(
+                f"nominal = {self.nominal:g} is not within the {self.name} edge's search window, {low:g}-{high:g}: "
+                "give both in eV"
+            )
+
     def members(self, energies: Floats, window: Window) -> NDArray[np.intp]:
         """Indices of the energies inside a window, its ends included (half an meV of slack for rounding)."""
         low, high = window
         return np.flatnonzero((energies >= low - 5e-4) & (energies <= high + 5e-4))
 
+    def searched(self, energies: Floats, seen: NDArray[np.bool_]) -> bool:
+        """Whether both ends of the search window (energies ascending) have been seen: a maximum before may be none."""
+        inside = self.members(energies, self.search)
+        return bool(seen[inside[-1] :].any()) and bool(seen[: inside[0] + 1].any())
+
     def check(self, energies: ArrayLike) -> None:
         """Raise ValueError, in a line, if a scan over these energies (eV) cannot give an edge energy."""
         e = np.asarray(energies, dtype=np.float64)
-        if e.size == 0 or not np.all(np.isfinite(e)):
+        if e.size == 0:
+            raise ValueError("there is no energy: give one per image, in eV")
+        if not np.all(np.isfinite(e)):
             raise ValueError(f"the scan's energies are not all numbers: {e.tolist()[:5]}")
         if e.max() < self.nominal / 100:
             raise ValueError(f"energies up to {e.max():g} look like keV: give eV, or set energy_unit = 'keV'")

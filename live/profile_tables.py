@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from redoxscope.analysis.tomography.recipe import Recipe
-from redoxscope.analysis.xanes import Edge
-
-Window = tuple[float, float]
+from redoxscope.analysis.xanes import Definition, Edge, Window
 
 
 class Table(BaseModel):
@@ -75,7 +73,7 @@ class EdgeTable(Table):
     """The absorption edge and how its energy is defined; see `analysis.xanes.Edge`."""
 
     name: str = "Ni K"
-    definition: Literal["half_jump", "white_line", "derivative"] = "half_jump"
+    definition: Definition = "half_jump"
     span: float = Field(2.0, gt=0)
     nominal: float = 8341.0
     pre: Window = (8200.0, 8310.0)
@@ -105,6 +103,7 @@ class EdgeTable(Table):
                 raise ValueError(f"{name} = [{low:g}, {high:g}]: the first must be the smaller")
         if self.pre[1] > self.post[0]:
             raise ValueError("the pre-edge window must end before the post-edge window begins")
+        self.edge()  # which refuses what no analysis can be made with
         return self
 
     @property

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 
 from redoxscope.live.atomic import need_room, replacing
+from redoxscope.live.errors import UserError
 from redoxscope.live.export.targets import check_target, told
 from redoxscope.live.nexus import (
     COMPRESSION,
@@ -31,9 +32,14 @@ def export(folder: SeriesFolder, target: Path, progress: Callable[[float], None]
     """Write what a series has to one HDF5 file; an existing one is replaced at the end.
 
     One map is in memory at a time. `progress` is called with the fraction that is done. Raises UserError if the file
-    cannot be written.
+    cannot be written, or nothing would be in it.
     """
     target = Path(target)
+    if not folder.scans and not folder.solids:
+        raise UserError(
+            f"cannot export to {target}: the series {folder.name} has neither a map nor a volume; wait for the end of "
+            "its first scan, or choose another (redoxscope runs lists them)"
+        )
     check_target(folder, target)
     with told(target), replacing(target) as path, h5py.File(path, "w", libver=LIBVER) as file:
         _write(file, folder, target.name, progress or (lambda fraction: None))

@@ -110,6 +110,5 @@ def _metadata(file: FxiFile, series: str, group: Sequence[FxiFile]) -> dict[str,
         "source_file": str(file.path),
         "source_uid": file.uid,
         **({"num_angles": len(file.angles)} if file.is_3d else {}),
-        **({"dark_subtracted": True} if file.dark_subtracted else {}),
         **{key: value for key, value in known.items() if value is not None},
     }

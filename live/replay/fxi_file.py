@@ -40,7 +40,6 @@ class FxiFile:
     energies: tuple[float, ...]
     angles: tuple[float, ...]
     units: str
-    dark_subtracted: bool
     plan_name: str
     scan_id: int | None
     time: float
@@ -98,10 +97,10 @@ def _read(path: Path, file: h5py.File) -> FxiFile:
 
     dark, flat = (_companion(path, file, names, kind, sample) for kind in ("img_dark", "img_bkg"))
     units = "transmission" if sample_name == "img_xanes" and _is_transmission(file, sample) else "counts"
-    # The variant `xanes_scan_img_only` has ones for flats and has lost its dark counts already.
-    image_only = flat is not None and units == "counts" and _is_ones(file, flat)
-    if image_only:
-        dark = flat = None
+    if units == "counts":
+        # In the variant `xanes_scan_img_only` they are ones.
+        known = flat is not None and not _is_ones(file, flat)
+        _expect(path, known, f"{sample_name} holds counts that need flats, and img_bkg has none")
     if flat is not None and not angles:
         _expect(path, flat.count in (1, sample.count), f"{flat.count} flats for {sample.count} energies")
     scan_id, time = _scalar(file, "scan_id"), _scalar(file, "scan_time")
@@ -113,7 +112,6 @@ def _read(path: Path, file: h5py.File) -> FxiFile:
         energies=energies,
         angles=angles,
         units=units,
-        dark_subtracted=image_only,
         plan_name=_text(file, "scan_type") or ("fly_scan" if angles else "xanes_scan2"),
         scan_id=int(scan_id) if scan_id is not None else _in_name(path, "id"),
         time=time if time is not None else path.stat().st_mtime,

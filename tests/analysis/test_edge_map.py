@@ -76,6 +76,34 @@ def test_a_frame_may_count_once(frames):
         fill(frames, [1, 3]).merge(fill(frames, [3, 4]))
 
 
+@pytest.mark.parametrize(
+    "other",
+    [EdgeMap(ENERGIES + 5, (24, 30), EDGE), EdgeMap(ENERGIES[:9], (24, 30), EDGE), EdgeMap(ENERGIES, (30, 24), EDGE)],
+    ids=["other energies", "fewer energies", "other shape"],
+)
+def test_parts_of_different_scans_are_not_merged(frames, other):
+    scan = fill(frames, range(20))
+    seen = scan.seen
+    with pytest.raises(ValueError, match="differ in energies or shape: merge parts of one scan"):
+        scan.merge(other)
+    np.testing.assert_array_equal(scan.seen, seen)
+
+
+@pytest.mark.parametrize("index", [-1, N, 99])
+def test_a_frame_of_no_energy_is_refused(frames, index):
+    scan = EdgeMap(ENERGIES, frames.shape[1:], EDGE)
+    with pytest.raises(IndexError, match=f"frame {index} of a scan over {N} energies: they are numbered from 0"):
+        scan.update(index, frames[0], NOISE**2)
+    assert not scan.seen.any()
+
+
+@pytest.mark.parametrize("upto", [0, 30, N])
+def test_a_previous_map_of_another_shape_is_refused(frames, upto):
+    previous = fill(frames[:, :20, :20]).result()
+    with pytest.raises(ValueError, match=r"previous map has shape \(20, 20\), this one \(24, 30\)"):
+        fill(frames, range(upto)).result(previous=previous)
+
+
 @pytest.mark.parametrize("subspace", [True, False])
 @pytest.mark.parametrize("lost", [[7], [20, 21, 22], [0, 30, 50]])
 @pytest.mark.parametrize("how", ["never came", "all NaN"])

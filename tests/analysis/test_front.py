@@ -35,6 +35,12 @@ def test_the_area_of_a_circular_front():
     assert front_components(np.diag([1, 0, 1, 0])) == 2
 
 
+def test_a_steep_front_is_one_line_and_a_mask_of_many_pieces():
+    steep = disc(radius=40.0, slope=0.5)
+    assert front_components(front_mask(steep, WINDOW)) > 40
+    assert len(front_lines(steep, WINDOW)) == 1
+
+
 def test_the_length_of_a_circular_front():
     lines = front_lines(disc(), WINDOW)
     assert len(lines) == 1

@@ -133,12 +133,30 @@ def test_any_pixel_shape():
         (ENERGIES[(ENERGIES < 8322) | (ENERGIES > 8362)], "search window"),
         (np.concatenate([[8200, 8200], ENERGIES[7:]]), "1 different energies"),
         (np.where(ENERGIES == 8340, np.nan, ENERGIES), "not all numbers"),
-        (ENERGIES[:0], "not all numbers"),
+        (ENERGIES[:0], "there is no energy: give one per image"),
     ],
 )
 def test_energies_that_cannot_give_an_edge(energies, message):
     with pytest.raises(ValueError, match=message):
         edge_energy(np.ones((energies.size, 4)), energies, EDGE)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"definition": "foo"}, "definition = 'foo' is none of half_jump, white_line, derivative"),
+        (
+            {"nominal": 8.341},
+            r"nominal = 8\.341 is not within the Ni K edge's search window, 8325-8360: give both in eV",
+        ),
+        ({"nominal": 8361.0}, "search window"),
+        ({"search": (8342.0, 8360.0)}, "nominal = 8341 is not within"),
+        ({"nominal": float("nan")}, "nominal = nan"),
+    ],
+)
+def test_what_cannot_be_an_edge_is_refused_when_it_is_made(values, message):
+    with pytest.raises(ValueError, match=message):
+        Edge(**values)
 
 
 def test_one_image_per_energy():

@@ -353,6 +353,24 @@ def test_replaying_a_scan_that_cannot_give_an_edge_is_bad_usage(short: Experimen
     assert not (tmp_path / "data" / "results").exists()
 
 
+def test_a_nominal_edge_in_kev_is_bad_usage(short: Experiment, tmp_path, capfd):
+    """It would be a jump of lines extrapolated over thousands of eV, and a front where none is."""
+    with Journal(tmp_path / "scan.journal") as journal:
+        for name, doc in short.scans[0]:
+            journal.append(name, doc)
+    (tmp_path / "mine.toml").write_text(
+        'name = "mine"\n[documents]\nimage = "camera_image"\nenergy = "mono_energy"\nenergies = "energies"\n'
+        f"plans_2d = ['{short.scans[0][0][1]['plan_name']}']\n[edge]\nnominal = 8.341\n"
+    )
+    command = ["replay", str(tmp_path / "scan.journal"), "--data", str(tmp_path / "data")]
+    assert main([*command, "--profile", str(tmp_path / "mine.toml")]) == 2
+    line = capfd.readouterr().err
+    assert line.count("\n") == 1
+    for word in ("mine.toml", "edge: nominal = 8.341", "8325-8360", "in eV"):
+        assert word in line
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_scan_that_announces_nothing_and_gives_no_edge_is_told_at_its_end(short: Experiment, tmp_path):
     run = [(n, {k: v for k, v in d.items() if k != "energies"} if n == "start" else d) for n, d in short.scans[0]]
     primary = next(d["uid"] for n, d in run if n == "descriptor" and d["name"] == "primary")

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
+from redoxscope.live.cli import main
 from redoxscope.live.errors import UserError
 from redoxscope.live.export import export
 from redoxscope.live.series_folder import SeriesFolder
@@ -178,7 +179,6 @@ def test_what_is_missing_is_left_out(folder, tmp_path):
     solid.set_volume(volume(), None, [])
     solid.set_topography(topography())
     export(solid, tmp_path / "solid.h5")
-    export(SeriesFolder.create(tmp_path / "results", "begun", FACTS), tmp_path / "begun.h5")
     with h5py.File(tmp_path / "maps.h5") as file:
         assert set(file["entry"]) == {"scan", "provenance"}
     with h5py.File(tmp_path / "solid.h5") as file:
@@ -187,8 +187,19 @@ def test_what_is_missing_is_left_out(folder, tmp_path):
         assert file["entry/volume/voxel_size"].attrs["units"] == "voxel"
         assert file["entry/topography/area"].attrs["units"] == "voxel^2"
         assert file["entry/topography/surface_000/mean_curvature"].attrs["units"] == "1/voxel"
-    with h5py.File(tmp_path / "begun.h5") as file:
-        assert set(file["entry"]) == {"provenance"}
+
+
+def test_a_series_with_nothing_in_it_is_no_file(tmp_path, capsys):
+    SeriesFolder.create(tmp_path / "results", "begun", FACTS)
+    (tmp_path / "there").mkdir()
+    for target in (tmp_path / "begun.h5", tmp_path / "there"):
+        assert main(["export", "begun", str(target), "--data", str(tmp_path)]) == 2
+        told = capsys.readouterr().err
+        assert told.count("\n") == 1
+        for word in ("cannot export to", str(target), "begun has neither a map nor a volume", "choose another"):
+            assert word in told
+    assert not (tmp_path / "begun.h5").exists()
+    assert list((tmp_path / "there").iterdir()) == []
 
 
 def test_progress_ends_at_one(folder, tmp_path):

@@ -48,6 +48,8 @@ def test_a_file_or_its_folder_is_a_profile_too(tmp_path):
         ("imagee = 'x'", ["'documents.imagee'", "unknown key", "remove", "spelling"]),
         ("[colours]", ["'colours'", "unknown key", "remove"]),
         ("[edge]\nnominal = 'high'", ["edge.nominal", "number"]),
+        ("[edge]\nnominal = 8.341", ["edge: nominal = 8.341 is not", "Ni K", "search window, 8325-8360", "in eV"]),
+        ("[edge]\nsearch = [8342, 8360]", ["edge: nominal = 8341", "search window, 8342-8360"]),
         ("[edge]\npre = [8310, 8200]", ["edge", "pre", "smaller"]),
         ("[edge]\npre = [8200, 8400]", ["edge", "pre-edge window must end"]),
         ("[camera]\nphotons_per_count = 0", ["camera.photons_per_count", "greater than 0"]),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from event_model import DocumentNames, schema_validators
 
+from redoxscope.live.cli import main
 from redoxscope.live.errors import UserError
 from redoxscope.live.journal import Journal
 from redoxscope.live.replay import open_source, paced
@@ -157,11 +158,35 @@ def test_units_are_told_by_the_values(tmp_path):
     assert _primary_units(documents(write_2d(tmp_path / "d.h5", img_xanes=integers))) == "counts"
 
 
-def test_image_only_files_have_neither_flats_nor_darks(tmp_path):
-    ones = np.ones((1, 6, 5), "f4")
-    found = documents(write_2d(tmp_path / "a.h5", img_xanes=np.full((4, 6, 5), 2800, "f4"), img_bkg=ones))
-    assert set(streams(found)) == {"primary"}
-    assert only(found, "start")[0]["dark_subtracted"] is True
+ONES = np.ones((1, 6, 5), "f4")
+
+
+@pytest.mark.parametrize("flats", [None, ONES], ids=["none", "ones"])
+@pytest.mark.parametrize("where", ["file", "folder"])
+def test_counts_without_flats_are_told_before_the_first_frame(tmp_path, capfd, flats, where):
+    """Ones are what the variant `xanes_scan_img_only` has for flats."""
+    (tmp_path / "scan").mkdir()
+    path = write_2d(tmp_path / "scan" / "a.h5", counts=True, img_bkg=flats)
+    data = tmp_path / "data"
+    assert main(["replay", str(path if where == "file" else path.parent), "--data", str(data)]) == 2
+    told = capfd.readouterr().err
+    assert told.count("\n") == 1
+    for word in (str(path), "img_xanes holds counts that need flats", "img_bkg has none", "export the scan again"):
+        assert word in told
+    assert not data.exists()
+
+
+def test_transmission_needs_no_flats(tmp_path):
+    assert set(streams(documents(write_2d(tmp_path / "a.h5", img_bkg=None)))) == {"dark", "primary"}
+
+
+def test_of_several_files_those_without_flats_are_left_out(tmp_path):
+    write_2d(tmp_path / "a.h5", counts=True, img_bkg=None)
+    write_2d(tmp_path / "b.h5", counts=True)
+    told = []
+    assert open_source(tmp_path, tell=told.append).frames == 9
+    assert len(told) == 1
+    assert "a.h5" in told[0]
 
 
 def test_positions_are_series_of_their_own_in_order_of_time(tmp_path):
@@ -248,6 +273,7 @@ NOTHING_READABLE = {
     "flats": (lambda p: write_2d(p, img_bkg=np.ones((3, 6, 5)) * 9), "3 flats for 4 energies"),
     "flat size": (lambda p: write_2d(p, img_bkg=np.ones((4, 6, 6))), "img_bkg has frames of"),
     "object frames": (lambda p: write_2d(p, img_xanes=np.full((4, 6, 5), b"x")), "not numbers"),
+    "3D flats": (lambda p: write_3d(p, 8.3, img_bkg=None), "img_tomo holds counts that need flats"),
     "angles": (lambda p: write_3d(p, 8.3, angle=[0.0]), "1 angles for 3 frames"),
     "no angles": (lambda p: write_3d(p, 8.3, angle=None), "0 angles for 3 frames"),
     "many energies in 3D": (lambda p: write_3d(p, [8.3, 8.4, 8.5]), "3 values where a tomogram has one"),
