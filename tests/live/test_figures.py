@@ -14,7 +14,7 @@ from matplotlib.colors import to_rgb
 
 from redoxscope.live.cli import main
 from redoxscope.live.export import export
-from redoxscope.live.figures import draw, style
+from redoxscope.live.figures import draw, particle, style
 from redoxscope.live.figures.overview import overview, successive
 from redoxscope.live.figures.probe import can_render
 from redoxscope.live.figures.propagation import propagation
@@ -23,7 +23,7 @@ from redoxscope.live.figures.rendering import Layer, View, box_lines, render
 from redoxscope.live.figures.solid import solid_figure
 from redoxscope.live.figures.topography import merged, topography_figure
 from redoxscope.live.series_folder import find_series
-from redoxscope.live.stored import read_series
+from redoxscope.live.stored import Solid, read_series
 
 from .stored_fronts import CENTRE, LEVELS, VOXEL, ball, disc, radius_of, series
 
@@ -272,6 +272,21 @@ def test_fig4_of_few_surfaces_comes_out(stored, count, tmp_path):
     figure = topography_figure(replace(stored, topography=replace(stored.topography, area=area)), in_3d=False)
     assert len(panel(figure, "e").collections) == (count == 2)
     style.save(figure, tmp_path, "fig4")
+
+
+@drawing
+def test_cracks_stay_open_in_the_cut():
+    """A slit one voxel wide, which the outline smooths over, is no part of the cut face that it crosses."""
+    z, y, x = np.mgrid[:40, :40, :40] - 19.6
+    field = np.where(z**2 + y**2 + x**2 < 15**2, 8341.0, np.nan)
+    field[7:17, 15:25, 26] = np.nan
+    _, _, across_y, _, _ = particle.cutaway(Solid(field, 0.1, "um"), (8340.0, 8342.0))
+    faces = across_y.points[across_y.faces].mean(axis=1) / 0.1
+    beside = faces[(faces[:, 2] > 9) & (faces[:, 2] < 15), 0] - 26
+    assert np.abs(beside).min() > 0.05
+    assert (np.abs(beside) < 1).any()
+    assert beside.min() < -5
+    assert beside.max() > 3
 
 
 def test_optional_statistics_are_shown_where_they_are_stored(stored):
