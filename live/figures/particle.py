@@ -1,5 +1,7 @@
 """The particle's own shape, for the pictures: its outline, and the outline with a corner cut out."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -9,6 +11,8 @@ from redoxscope.live.figures import style
 from redoxscope.live.figures.rendering import Layer
 from redoxscope.live.stored import Array, Solid
 
+_PAD = 3
+_SIGMA, _SLIGHTLY = 1.2, 0.7
 _LARGEST = 200
 """Voxels along an edge; of a larger volume every second, third … voxel makes the picture."""
 
@@ -31,12 +35,17 @@ def coarse(solid: Solid) -> Solid:
 
 def outline(solid: Solid) -> tuple[Array, NDArray[np.integer]]:
     """Points (x, y, z) and faces of the particle's smoothed border; empty if there is none."""
-    known = np.pad(np.isfinite(solid.edge_energy), 3).astype(np.float32)
-    smooth = ndimage.gaussian_filter(known, 1.2)
+    smooth = _smooth(solid)
     if not smooth.max() > 0.5:
         return np.empty((0, 3)), np.empty((0, 3), dtype=np.int64)
     points, faces, _, _ = marching_cubes(smooth, 0.5)
-    return np.ascontiguousarray((points[:, ::-1] - 3) * solid.voxel), faces
+    return np.ascontiguousarray((points[:, ::-1] - _PAD) * solid.voxel), faces
+
+
+def _smooth(solid: Solid, sigma: float = _SIGMA) -> Array:
+    """What is known, smoothed over so many voxels: above 0.5 inside. Padded by `_PAD`."""
+    known = np.pad(np.isfinite(solid.edge_energy), _PAD).astype(np.float32)
+    return np.asarray(ndimage.gaussian_filter(known, sigma))
 
 
 def cutaway(solid: Solid, limits: tuple[float, float]) -> list[Layer]:
@@ -49,28 +58,32 @@ def cutaway(solid: Solid, limits: tuple[float, float]) -> list[Layer]:
     # Towards the camera: larger x, larger y, smaller z.
     signs = np.array([1.0, 1.0, -1.0])
     away = (points - centre) * signs
-    kept = ~(away > 0).all(axis=1)[faces].all(axis=1)
-    shell = _sample(filled, points, solid.voxel)
-    layers = [Layer(points, faces[kept], shell, limits, style.ENERGY_MAP)]
-    layers += [_cap(solid, filled, axis, centre, signs, limits) for axis in range(3)]
+    points, faces = _clipped(points, faces, -away.min(axis=1))
+    layers = [Layer(points, faces, _sample(filled, points, solid.voxel), limits, style.ENERGY_MAP)]
+    # Cracks too narrow for the outline are left open.
+    known = _smooth(solid, _SLIGHTLY)
+    for axis in range(3):
+        points, faces = _cap(known, solid.voxel, axis, centre, signs)
+        values = _sample(filled, points, solid.voxel)
+        layers.append(Layer(points, faces, values, limits, style.ENERGY_MAP, lit=False))
     return [*layers, _cut_edges(solid, centre, signs)]
 
 
-def _cap(solid: Solid, filled: Array, axis: int, centre: Array, signs: Array, limits: tuple[float, float]) -> Layer:
-    """The face of the cut that stands across `axis` (x, y, z): a quarter plane through the centre."""
-    others = [i for i in range(3) if i != axis]
-    shape = np.array(solid.edge_energy.shape)[::-1]
-    reach = [np.arange(np.floor(centre[i] / solid.voxel), shape[i] if signs[i] > 0 else -1, signs[i]) for i in others]
-    first, second = np.meshgrid(*reach, indexing="ij")
-    points = np.empty((first.size, 3))
-    points[:, others[0]], points[:, others[1]] = first.ravel(), second.ravel()
-    points[:, axis] = centre[axis] / solid.voxel
-    known = _sample(np.isfinite(solid.edge_energy).astype(np.float32), points, 1.0) > 0.5
-    values = _sample(filled, points, 1.0)
-    number = np.arange(first.size).reshape(first.shape)
+def _cap(known: Array, voxel: float, axis: int, centre: Array, signs: Array) -> tuple[Array, NDArray[np.integer]]:
+    """The face of the cut that stands across `axis` (x, y, z): a quarter plane through the centre, where it is known
+    by `_smooth`.
+    """
+    first, second = (i for i in range(3) if i != axis)
+    steps = np.arange(max(known.shape)) * voxel
+    grid = np.empty((steps.size, steps.size, 3))
+    grid[..., axis] = centre[axis]
+    grid[..., first] = centre[first] + signs[first] * steps[:, None]
+    grid[..., second] = centre[second] + signs[second] * steps
+    points = grid.reshape(-1, 3)
+    number = np.arange(len(points)).reshape(steps.size, steps.size)
     a, b, c, d = number[:-1, :-1], number[1:, :-1], number[1:, 1:], number[:-1, 1:]
     faces = np.concatenate([np.stack(corner, axis=-1).reshape(-1, 3) for corner in ((a, b, c), (a, c, d))])
-    return Layer(points * solid.voxel, faces[known[faces].all(axis=1)], values, limits, style.ENERGY_MAP, lit=False)
+    return _clipped(points, faces, _sample(known, points + _PAD * voxel, voxel, outside=0.0) - 0.5)
 
 
 def _cut_edges(solid: Solid, centre: Array, signs: Array) -> Layer:
@@ -84,6 +97,16 @@ def _cut_edges(solid: Solid, centre: Array, signs: Array) -> Layer:
         points.append(path[inside[-1]] if inside.size else centre)
     lines = np.array([(0, 1), (0, 2), (0, 3)])
     return Layer(np.array(points), np.empty((0, 3), dtype=np.int64), colour="#303030", lines=lines, width=0.7)
+
+
+def _clipped(points: Array, faces: NDArray[np.integer], value: Array) -> tuple[Array, NDArray[np.integer]]:
+    """The part of a mesh in which a value at its points is positive, triangles cut at zero."""
+    import pyvista as pv
+
+    mesh: Any = pv.PolyData.from_regular_faces(np.asarray(points, np.float64), np.asarray(faces))
+    mesh["value"] = value
+    part = mesh.clip_scalar(scalars="value", value=0.0, invert=False).triangulate()
+    return np.asarray(part.points, dtype=np.float64), part.regular_faces
 
 
 def _filled(field: Array) -> Array:

@@ -10,7 +10,7 @@ from redoxscope.live.figures.rendering import Layer, View, box_lines, render, tr
 from redoxscope.live.figures.topography import curvature_bar, curvature_limit
 from redoxscope.live.stored import StoredSeries, StoredTopography
 
-_ROW, _ROWS = 3, 2
+_ROW, _ROWS = 3, 3
 _PIXELS = 560
 
 
@@ -18,6 +18,8 @@ def region_figure(series: StoredSeries, region: Region | None = None) -> Figure:
     """Where the region is (a), its surfaces coloured by mean curvature at successive energies under one camera (b),
     and mean and sign of its curvature against energy (c).
 
+    b shows the energies whose area in the region is more than a twentieth of the largest; of more than nine as many,
+    evenly chosen, first and last among them, which is written below.
     Raises UserError if the region holds no surface.
     """
     topography = series.topography
@@ -29,15 +31,16 @@ def region_figure(series: StoredSeries, region: Region | None = None) -> Figure:
         check_region(region, topography)
     figure = style.new_figure(102)
     left, right = style.divide(figure, 1, 2, width_ratios=(1, 2.25))
-    above, below = left.subplots(2, 1, height_ratios=(1.1, 1))
-    _where(above, series, topography, region)
-    _curves(below, topography, region)
-    style.letter(above, "a", x=-0.06)
-    style.letter(below, "c")
+    where, mean, negative = left.subplots(3, 1, height_ratios=(2.2, 1, 1))
+    _where(where, series, topography, region)
+    _curves(mean, negative, topography, region)
+    style.letter(where, "a", x=-0.06)
+    style.letter(mean, "c")
     corners, edges = box_lines(region.low, region.high)
     view = View.of(corners, 1.06)
     area, _, _ = region_curvature(topography, region)
-    shown = _spread([i for i in topography.drawable if area[i] > 0.05 * area.max()], _ROW * _ROWS)
+    large = [i for i in topography.drawable if area[i] > 0.05 * area.max()]
+    shown = _spread(large, _ROW * _ROWS)
     clipped = [clip(topography.surface(i), region) for i in shown]
     seen = np.abs(np.concatenate([curvature for _, _, curvature in clipped]))
     limit = min(curvature_limit(topography), float(np.nanpercentile(seen, 95)) if seen.size else 1.0)
@@ -50,6 +53,8 @@ def region_figure(series: StoredSeries, region: Region | None = None) -> Figure:
         render([frame, Layer(points, faces, curvature, (-limit, limit))], view, _PIXELS).show(axes)
         axes.set_title(f"{topography.iso_energy[i]:g} eV", pad=2)
     style.letter(panels[0, 0], "b")
+    if len(shown) < len(large):
+        right.supxlabel(f"{len(shown)} of {len(large)} energies, evenly chosen", fontsize=6.5)
     last = panels.ravel()[len(shown) - 1]
     style.scale_bar(last, topography.unit)
     curvature_bar(right, right.axes, limit, topography.unit, aspect=36)
@@ -73,18 +78,18 @@ def _where(axes: Axes, series: StoredSeries, topography: StoredTopography, regio
     triad(axes)
 
 
-def _curves(axes: Axes, topography: StoredTopography, region: Region) -> None:
+def _curves(above: Axes, below: Axes, topography: StoredTopography, region: Region) -> None:
+    """Mean of H, and below it the share with H < 0, over one axis of energy."""
     _, mean, negative = region_curvature(topography, region)
-    axes.plot(topography.iso_energy, mean, "o-", color=style.BLUE)
-    axes.axhline(0, color=style.GREY, linewidth=0.5, linestyle=":")
-    axes.set_xlabel("edge energy (eV)")
-    axes.locator_params(axis="x", nbins=4)
-    axes.set_ylabel(f"mean of H (1/{style.nice(topography.unit)})", color=style.BLUE)
-    beside = axes.twinx()
-    beside.spines["right"].set_visible(True)
-    beside.plot(topography.iso_energy, negative, "s--", color="#542788")
-    beside.set(ylim=(-0.05, 1.05))
-    beside.set_ylabel("P(H < 0) in the region", color="#542788")
+    below.sharex(above)
+    above.plot(topography.iso_energy, mean, "o-", color=style.BLUE)
+    above.axhline(0, color=style.GREY, linewidth=0.5, linestyle=":")
+    above.tick_params(labelbottom=False)
+    above.set_ylabel(f"mean of H\n(1/{style.nice(topography.unit)})")
+    below.plot(topography.iso_energy, negative, "s-", color="#542788")
+    below.axhline(0.5, color=style.GREY, linewidth=0.5, linestyle=":")
+    below.set(xlabel="edge energy (eV)", ylabel="share with\nH < 0", ylim=(-0.05, 1.05))
+    below.locator_params(axis="x", nbins=4)
 
 
 def _spread(numbers: list[int], count: int) -> list[int]:

@@ -163,13 +163,22 @@ def map_colours(name: str) -> Colormap:
     return matplotlib.colormaps[name].with_extremes(bad=(0.0, 0.0, 0.0, 0.0))
 
 
-def sequence_bar(part: Any, axes: Axes, values: NDArray[np.floating], label: str, cmap: str = TIME_MAP) -> None:
-    """A colour bar for `colours`, with a tick at each value."""
+def sequence_bar(
+    part: Any, axes: Axes, values: NDArray[np.floating], label: str, cmap: str = TIME_MAP, *, above: bool = False
+) -> None:
+    """A colour bar for `colours`, beside the axes or above them."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap, Normalize
 
     low, high = float(np.min(values)), float(np.max(values))
     shown = ListedColormap(matplotlib.colormaps[cmap](np.linspace(0, 0.9, 256)))
     scale = ScalarMappable(Normalize(low, high if high > low else low + 1.0), shown)
-    bar = part.colorbar(scale, ax=axes, label=label, aspect=22, pad=0.02)
-    bar.ax.locator_params(nbins=6)
+    narrow_bar(part, axes, scale, label, above=above)
+
+
+def narrow_bar(part: Any, axes: Axes, scale: Any, label: str, *, above: bool = False, extend: str = "neither") -> Any:
+    """A colour bar as long as the axes, beside them or above, with few ticks."""
+    place = "top" if above else "right"
+    bar = part.colorbar(scale, ax=axes, label=label, aspect=22, pad=0.02, location=place, extend=extend)
+    bar.ax.locator_params(axis="x" if above else "y", nbins=4 if above else 6)
+    return bar

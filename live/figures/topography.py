@@ -1,6 +1,5 @@
 """Figure 4, the front's topography: isosurfaces coloured by mean curvature, and how often there is which curvature."""
 
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,13 +20,16 @@ _SPECK = 1 / 30
 """Of the largest surface's area; see `topography_figure`."""
 _SHARES = 0.98
 """Share of the area whose curvatures the axes hold."""
+_BINS = 32
+"""About as many are drawn: the 100 stored ones are finer than what the area of one front can fill evenly."""
 
 
 def topography_figure(series: StoredSeries, *, in_3d: bool = True) -> Figure:
-    """Isosurfaces at successive energies (a); area and Euler characteristic (b); pieces of front, and nuclei and
-    islands where they are stored (c); distributions of mean curvature (d), their change from energy to energy (e), the
-    shares of positive and negative curvature (f) and their change (g); where stored, the distributions of the
-    principal curvatures at the front's energy (h) and of Gaussian curvature (i).
+    """Isosurfaces at successive energies (a); area and Euler characteristic (b); pieces of front and, where stored, the
+    domains of either phase, of which the parent's matrix is one (c); distributions of mean curvature (d), their change
+    from energy to energy (e, a row from the one to the other), the shares of positive and negative curvature (f) and
+    their change (g); where stored, the distributions of the principal curvatures at the front's energy (h) and of
+    Gaussian curvature (i, colours as in d).
 
     Surfaces with less than a thirtieth of the largest's area are left out of a, d, e, g and i: their statistics are
     those of a few specks. Without `in_3d` a is left out, the other letters stay.
@@ -35,8 +37,8 @@ def topography_figure(series: StoredSeries, *, in_3d: bool = True) -> Figure:
     topography = series.topography
     if topography is None:
         raise ValueError("the series has no topography")
-    figure = style.new_figure(150 if in_3d else 100)
-    *upper, lower = style.divide(figure, 2, 1, height_ratios=(1, 2.3)) if in_3d else style.divide(figure, 1, 1)
+    figure = style.new_figure(162 if in_3d else 112)
+    *upper, lower = style.divide(figure, 2, 1, height_ratios=(1, 2.6)) if in_3d else style.divide(figure, 1, 1)
     for part in upper:
         _surfaces(part, series, topography)
     with_shapes, with_gaussian = (
@@ -47,11 +49,12 @@ def topography_figure(series: StoredSeries, *, in_3d: bool = True) -> Figure:
     for axes in panels.ravel():
         axes.set_visible(False)
     places = iter(zip(panels.ravel(), "bcdefghi", strict=False))
-    for draw in (_area, _counts, _distributions):
-        draw(_next(places), topography)
-    _changes(lower, _next(places), topography)
-    for draw in (_shares, _share_changes):
-        draw(_next(places), topography)
+    for count in (_area, _counts):
+        count(_next(places), topography)
+    for draw in (_distributions, _changes):
+        draw(lower, _next(places), topography)
+    for share in (_shares, _share_changes):
+        share(_next(places), topography)
     if with_shapes:
         _shapes(lower, _next(places), topography, series.front_energy)
     if with_gaussian:
@@ -149,16 +152,23 @@ def _area(axes: Axes, topography: StoredTopography) -> None:
     beside.set_ylabel("Euler characteristic", color=style.FRONT)
 
 
+_DOMAINS = (
+    ("nuclei", "new-phase domains", "^--", style.BLUE),
+    # The matrix counts before any island has parted from it.
+    ("islands", "parent domains", "v:", style.ORANGE),
+)
+
+
 def _counts(axes: Axes, topography: StoredTopography) -> None:
     axes.plot(topography.iso_energy, topography.components, "o-", color=style.GREEN, label="pieces of front")
-    for name, mark, colour in (("nuclei", "^--", style.BLUE), ("islands", "v:", style.ORANGE)):
+    for name, label, mark, colour in _DOMAINS:
         if name in topography.more:
-            axes.plot(topography.iso_energy, topography.more[name], mark, color=colour, label=name)
+            axes.plot(topography.iso_energy, topography.more[name], mark, color=colour, label=label)
     axes.set(xlabel="edge energy (eV)", ylabel="number", ylim=(0, None))
-    axes.set_ylim(top=1.4 * axes.get_ylim()[1])
+    axes.set_ylim(top=1.5 * axes.get_ylim()[1])
     axes.locator_params(axis="x", nbins=4)
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.legend(loc="upper center", borderaxespad=0.1, labelspacing=0.2)
+    axes.legend(loc="upper left", borderaxespad=0.1, labelspacing=0.2, handlelength=1.6)
 
 
 def _shapes(part: SubFigure, axes: Axes, topography: StoredTopography, energy: float) -> None:
@@ -171,61 +181,79 @@ def _shapes(part: SubFigure, axes: Axes, topography: StoredTopography, energy: f
     image = axes.pcolormesh(edges, edges, density.T, cmap="magma_r", norm=PowerNorm(0.5, 0), rasterized=True)
     for slope, pattern in ((1, "-"), (-1, ":")):
         axes.axline((0, 0), slope=slope, color=style.GREY, linewidth=0.5, linestyle=pattern)
-    limit = min(2 * curvature_limit(topography), float(edges[-1]))
+    # The outermost bins hold all that lies beyond them.
+    limit = min(2 * curvature_limit(topography), float(edges[-2]))
     axes.set(xlabel=f"κ₁ (1/{unit})", ylabel=f"κ₂ (1/{unit})", aspect="equal", xlim=(-limit, limit))
     axes.set(ylim=(-limit, limit))
-    axes.set_title(f"front at {topography.iso_energy[chosen]:g} eV", pad=3)
     # κ₁ is the larger: nothing lies in this corner.
-    bar = part.colorbar(image, cax=axes.inset_axes((0.06, 0.93, 0.42, 0.05)), orientation="horizontal")
-    bar.set_label(f"share of\narea ({unit}²)", fontsize=6)
+    axes.text(
+        0.05, 0.95, f"front at\n{topography.iso_energy[chosen]:g} eV", va="top", transform=axes.transAxes,
+        bbox={"color": "white", "pad": 1},
+    )  # fmt: skip
+    bar = style.narrow_bar(part, axes, image, f"share of area ({unit}²)", above=True)
     bar.set_ticks([0.0, float(f"{density.max():.1g}")])
-    bar.ax.tick_params(labelsize=6)
+
+
+def merged(shares: Array, edges: Array) -> tuple[Array, Array]:
+    """Shares of the area (iso, bin) as densities over fewer bins, and the edges of these.
+
+    Zero stays an edge, so that the signs are kept apart. The outermost bins, which hold all that lies beyond them, and
+    what fills no bin next to them are left out.
+    """
+    count = max(1, round((len(edges) - 1) / _BINS))
+    zero = int(np.argmin(np.abs(edges)))
+    ends = np.arange(1 + (zero - 1) % count, len(edges) - 1, count)
+    below = np.insert(np.cumsum(shares, axis=1), 0, 0.0, axis=1)[:, ends]
+    return np.diff(below) / np.diff(edges[ends]), edges[ends]
+
+
+def _densities(axes: Axes, topography: StoredTopography, shares: Array, edges: Array) -> float:
+    """A line per energy; returns the highest density."""
+    colours = energy_colours(topography)
+    density, ends = merged(shares, edges)
+    for i in large_ones(topography):
+        axes.plot((ends[:-1] + ends[1:]) / 2, density[i], color=colours[i])
+    return float(density[large_ones(topography)].max(initial=0.0))
 
 
 def _gaussian(axes: Axes, topography: StoredTopography) -> None:
     edges = topography.more["gaussian_edges"]
-    middle, width = (edges[:-1] + edges[1:]) / 2, np.diff(edges)
-    colours = energy_colours(topography)
-    shares = topography.more["gaussian_histogram"] / width
-    for i in large_ones(topography):
-        axes.plot(middle[1:-1], shares[i, 1:-1], color=colours[i])
-    limit = min(0.5 * curvature_limit(topography) ** 2, float(edges[-1]))
+    peak = _densities(axes, topography, topography.more["gaussian_histogram"], edges)
+    # A sphere's is H²: it has to be within.
+    limit = min(1.2 * curvature_limit(topography) ** 2, float(edges[-1]))
     unit = style.nice(topography.unit)
     axes.axvline(0, color=style.GREY, linewidth=0.5)
     axes.set(xlabel=f"Gauss. curvature (1/{unit}²)", ylabel=f"share of area ({unit}²)", xlim=(-limit, limit))
-    axes.set_ylim(bottom=0)
+    # Most of a front is nearly flat in one direction: what differs between energies is far below the peak.
+    if peak > 0:
+        axes.set(yscale="log", ylim=(peak / 100, 1.5 * peak))
 
 
-def densities(topography: StoredTopography) -> Array:
-    """(iso, bin) share of the area per unit of mean curvature."""
-    return np.asarray(topography.histogram / np.diff(topography.histogram_edges))
-
-
-def _distributions(axes: Axes, topography: StoredTopography) -> None:
-    edges = topography.histogram_edges
-    middle = (edges[:-1] + edges[1:]) / 2
-    colours = energy_colours(topography)
-    for i in large_ones(topography):
-        # The outermost bins hold all that lies beyond them.
-        shares = densities(topography)[i, 1:-1]
-        axes.plot(middle[1:-1], shares, color=colours[i])
+def _distributions(part: SubFigure, axes: Axes, topography: StoredTopography) -> None:
+    _densities(axes, topography, topography.histogram, topography.histogram_edges)
     _curvature_axis(axes, topography)
-    unit = style.nice(topography.unit)
-    axes.set(ylabel=f"share of area ({unit})", ylim=(0, None))
+    style.sequence_bar(part, axes, topography.iso_energy, "edge energy (eV)", style.ENERGY_MAP, above=True)
+    axes.set(ylabel=f"share of area ({style.nice(topography.unit)})", ylim=(0, None))
 
 
 def _changes(part: SubFigure, axes: Axes, topography: StoredTopography) -> None:
-    """Each energy's distribution minus that of the energy before."""
-    edges = topography.histogram_edges
-    middle = (edges[:-1] + edges[1:]) / 2
-    shown, colours = large_ones(topography), energy_colours(topography)
-    for before, i in itertools.pairwise(shown):
-        change = densities(topography)[i] - densities(topography)[before]
-        axes.plot(middle[1:-1], change[1:-1], color=colours[i], linewidth=0.9)
-    axes.axhline(0, color="black", linewidth=0.5)
+    """Each energy's distribution minus that of the energy before, in a row between the two."""
+    shown = large_ones(topography)
+    density, ends = merged(topography.histogram, topography.histogram_edges)
+    change = np.diff(density[shown], axis=0)
     _curvature_axis(axes, topography)
-    style.sequence_bar(part, axes, topography.iso_energy, "edge energy (eV)", style.ENERGY_MAP)
-    axes.set(ylabel=f"change of share ({style.nice(topography.unit)})")
+    axes.set(ylabel="edge energy (eV)")
+    if not change.size:
+        axes.text(0.5, 0.5, "too few surfaces", ha="center", transform=axes.transAxes)
+        return
+    # A few cells go beyond: the first domains' growth would pale all that follows.
+    limit = float(np.percentile(np.abs(change), 97)) or 1.0
+    image = axes.pcolormesh(
+        ends, topography.iso_energy[shown], change, cmap="RdBu_r", vmin=-limit, vmax=limit, rasterized=True
+    )
+    axes.locator_params(axis="y", nbins=4)
+    label = f"change of share ({style.nice(topography.unit)})"
+    style.narrow_bar(part, axes, image, label, above=True, extend="both")
 
 
 def _curvature_axis(axes: Axes, topography: StoredTopography) -> None:

@@ -14,16 +14,16 @@ from matplotlib.colors import to_rgb
 
 from redoxscope.live.cli import main
 from redoxscope.live.export import export
-from redoxscope.live.figures import draw, style
+from redoxscope.live.figures import draw, particle, style
 from redoxscope.live.figures.overview import overview, successive
 from redoxscope.live.figures.probe import can_render
 from redoxscope.live.figures.propagation import propagation
 from redoxscope.live.figures.region import Region, choose_region, parse_region, region_curvature
 from redoxscope.live.figures.rendering import Layer, View, box_lines, render
 from redoxscope.live.figures.solid import solid_figure
-from redoxscope.live.figures.topography import topography_figure
+from redoxscope.live.figures.topography import merged, topography_figure
 from redoxscope.live.series_folder import find_series
-from redoxscope.live.stored import read_series
+from redoxscope.live.stored import Solid, read_series
 
 from .stored_fronts import CENTRE, LEVELS, VOXEL, ball, disc, radius_of, series
 
@@ -236,19 +236,57 @@ def test_fig4_shows_the_stored_statistics(stored, data):
         saved = {name: item[()] for name, item in file.items() if isinstance(item, h5py.Dataset)}
     assert has_curve(panel(figure, "b"), LEVELS, saved["area"])
     assert has_curve(panel(figure, "c"), LEVELS, saved["components"])
-    edges = saved["curvature_edges"]
-    middle = (edges[:-1] + edges[1:]) / 2
-    density = saved["curvature_histogram"] / np.diff(edges)
+    density, edges = merged(saved["curvature_histogram"], saved["curvature_edges"])
     large = saved["area"] > saved["area"].max() / 30
     assert large.sum() == 4
     for row in density[large]:
-        assert has_curve(panel(figure, "d"), middle[1:-1], row[1:-1])
-    for before, after in zip(density[large], density[large][1:], strict=False):
-        assert has_curve(panel(figure, "e"), middle[1:-1], (after - before)[1:-1])
+        assert has_curve(panel(figure, "d"), (edges[:-1] + edges[1:]) / 2, row)
+    (mesh,) = panel(figure, "e").collections
+    np.testing.assert_allclose(mesh.get_array(), np.diff(density[large], axis=0))
+    np.testing.assert_allclose(mesh.get_coordinates()[:, 0, 1], LEVELS[large])
     known = np.isfinite(saved["negative"])
     shares = [c for c in curves(panel(figure, "f")) if len(c) == len(LEVELS)]
     np.testing.assert_allclose(shares[0][known, 1], saved["positive"][known])
     np.testing.assert_allclose(shares[1][known, 1], saved["negative"][known])
+
+
+def test_merged_bins_keep_the_area_and_the_sign():
+    """All but what lies beyond the outermost edges."""
+    edges = np.linspace(-2.5, 2.5, 101)
+    shares = np.random.default_rng(0).dirichlet(np.ones(100), size=3)
+    density, fewer = merged(shares, edges)
+    assert 25 <= density.shape[1] <= 33
+    assert np.abs(fewer).min() < 1e-9
+    inside = (edges[:-1] > fewer[0] - 1e-9) & (edges[1:] < fewer[-1] + 1e-9)
+    assert 95 <= inside.sum() <= 98
+    np.testing.assert_allclose((density * np.diff(fewer)).sum(axis=1), shares[:, inside].sum(axis=1))
+    below = fewer[1:] < 1e-9
+    np.testing.assert_allclose(
+        (density * np.diff(fewer))[:, below].sum(axis=1), shares[:, inside & (edges[1:] < 1e-9)].sum(axis=1)
+    )
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_fig4_of_few_surfaces_comes_out(stored, count, tmp_path):
+    area = np.where(np.arange(len(LEVELS)) < count, stored.topography.area, 0.0)
+    figure = topography_figure(replace(stored, topography=replace(stored.topography, area=area)), in_3d=False)
+    assert len(panel(figure, "e").collections) == (count == 2)
+    style.save(figure, tmp_path, "fig4")
+
+
+@drawing
+def test_cracks_stay_open_in_the_cut():
+    """A slit one voxel wide, which the outline smooths over, is no part of the cut face that it crosses."""
+    z, y, x = np.mgrid[:40, :40, :40] - 19.6
+    field = np.where(z**2 + y**2 + x**2 < 15**2, 8341.0, np.nan)
+    field[7:17, 15:25, 26] = np.nan
+    _, _, across_y, _, _ = particle.cutaway(Solid(field, 0.1, "um"), (8340.0, 8342.0))
+    faces = across_y.points[across_y.faces].mean(axis=1) / 0.1
+    beside = faces[(faces[:, 2] > 9) & (faces[:, 2] < 15), 0] - 26
+    assert np.abs(beside).min() > 0.05
+    assert (np.abs(beside) < 1).any()
+    assert beside.min() < -5
+    assert beside.max() > 3
 
 
 def test_optional_statistics_are_shown_where_they_are_stored(stored):
