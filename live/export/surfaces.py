@@ -11,7 +11,11 @@ from redoxscope.live.export.targets import check_target, told
 from redoxscope.live.series_folder import SeriesFolder
 from redoxscope.live.stored import StoredSurface, read_series
 
-CONVENTION = "curvature is positive where the new (low-energy) phase is convex; faces look to higher energies"
+_CONVENTION = "curvature is positive where the new (low-energy) phase is convex; faces look to higher energies"
+_WHICH_CURVATURE = (
+    "shares and histograms are made of mean_curvature_fixed (one window for all vertices); mean_curvature is the best "
+    "estimate vertex by vertex, and the choice of windows distorts its distribution"
+)
 
 
 def write_surfaces(
@@ -44,6 +48,12 @@ def write_surfaces(
 def energy_name(energy: float) -> str:
     """An energy in a file's name: at least one decimal, as many as it takes."""
     return next(text for digits in range(1, 7) if float(text := f"{energy:.{digits}f}") == round(energy, 6))
+
+
+def remarks(surface: StoredSurface) -> list[str]:
+    """What a user of the file should know, a line each."""
+    lines = [f"redoxscope: front at {surface.energy:g} eV; {_CONVENTION}"]
+    return [*lines, _WHICH_CURVATURE] if "mean_curvature_fixed" in surface.values else lines
 
 
 def scalars(surface: StoredSurface) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
