@@ -37,7 +37,7 @@ def write_vtp(path: Path, surface: StoredSurface, length: str) -> None:
         array.SetName(name)
         array.GetInformation().Set(vtkDataArray.UNITS_LABEL(), known[name])
         mesh.GetPointData().AddArray(array)
-    mesh.GetPointData().SetActiveScalars("mean_curvature")
+    mesh.GetPointData().SetActiveScalars("speed" if "speed" in known else "mean_curvature")
     for name, texts in {
         "units": [f"{name} {unit}" for name, unit in known.items()],
         "description": remarks(surface),
