@@ -96,9 +96,9 @@ def _parser() -> argparse.ArgumentParser:
 
     speed = _command(commands, "speed", _front_speed, "how fast the front moved between the 3D scans of two series")
     speed.description = (
-        "Each point of BEFORE's front looks along its normal for the front of AFTER. AFTER's volume is moved onto "
-        "BEFORE's by their edge jumps, to a twentieth of a voxel; a sample that was turned or deformed is not turned "
-        "back, and one that reaches out of the view is placed badly."
+        "Each point of BEFORE's front looks along its normal for the front of AFTER; where that has left the particle "
+        "there is no speed. AFTER's volume is moved onto BEFORE's by their edge jumps, to a tenth of a voxel; a sample "
+        "that was turned or deformed is not turned back, and one that reaches out of the view is placed badly."
     )
     speed.add_argument("before", metavar="BEFORE", help="series of the first 3D scan: its name or the beginning of it")
     speed.add_argument("after", metavar="AFTER", help="series of the second")

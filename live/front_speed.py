@@ -41,6 +41,8 @@ def speed(data: Path, before: str, after: str, *, energy: float | None, out: Pat
     shift = volume_shift(*jumps)
     placed = moved(fields[1], shift)
     motion = solid_front_speed(fields[0], placed, level, interval=b.time - a.time, voxel_size=a.voxel)
+    if not len(motion.vertices):
+        raise UserError(f"{first.name} has no more than specks of a front at {level:g} eV; give another --energy")
     if not motion.met > 0:
         raise UserError(
             f"the front of {first.name} at {level:g} eV meets none of {second.name} within {REACH:g} voxels; choose "

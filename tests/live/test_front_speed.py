@@ -122,6 +122,7 @@ def odd(tmp_path_factory):
     far = np.where(np.isfinite(shifted.edge_energy), 8350.0, np.nan).astype("f4")
     far[tuple(int(c) for c in CENTRE + MARK)] = 8330.0
     store(data, "far", replace(shifted, edge_energy=far), 2.0)
+    store(data, "late", grown(1), 3.0)
     old = store(data, "old", grown(1), 2.0)
     with h5py.File(old.solids["volume"], "r+") as file:
         del file["time"]
@@ -150,6 +151,7 @@ def odd(tmp_path_factory):
         (["earlier", "first", "--energy", "nan"], ("no front at nan eV", "--energy")),
         (["earlier", "first", "--energy", "warm"], ("--energy", "warm")),
         (["first", "far"], ("meets none of far", "20 voxels", "--energy")),
+        (["far", "late"], ("far has no more than specks", "--energy")),
         (["earlier", "first", "--out", "front.stl"], ("front.stl", ".vtp")),
         (["earlier", "first", "--out", "nowhere/front.vtp"], ("nowhere", "make it first")),
     ],
