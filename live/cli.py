@@ -94,6 +94,17 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("series", metavar="SERIES", help="its name, the beginning of it, or latest")
     export.add_argument("file", metavar="OUT", type=Path)
 
+    speed = _command(commands, "speed", _front_speed, "how fast the front moved between the 3D scans of two series")
+    speed.description = (
+        "Each point of BEFORE's front looks along its normal for the front of AFTER; where that has left the particle "
+        "there is no speed. AFTER's volume is moved onto BEFORE's by their edge jumps, to a tenth of a voxel; a sample "
+        "that was turned or deformed is not turned back, and one that reaches out of the view is placed badly."
+    )
+    speed.add_argument("before", metavar="BEFORE", help="series of the first 3D scan: its name or the beginning of it")
+    speed.add_argument("after", metavar="AFTER", help="series of the second")
+    speed.add_argument("--energy", metavar="EV", type=float, help="of the front; by default that of BEFORE's profile")
+    speed.add_argument("--out", metavar="FILE.vtp", type=Path, help="write BEFORE's front with its speed")
+
     figures = _command(commands, "figures", _figures, "draw a series: fig1 … fig5, as PDF and PNG")
     figures.add_argument("series", metavar="SERIES", help="its name, the beginning of it, or latest")
     figures.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="made if it is not there")
@@ -224,6 +235,12 @@ def _export(options: argparse.Namespace) -> int:
     from redoxscope.live.listing import export_series
 
     return export_series(data_folder(options.data), options.series, options.file)
+
+
+def _front_speed(options: argparse.Namespace) -> int:
+    from redoxscope.live.front_speed import speed
+
+    return speed(data_folder(options.data), options.before, options.after, energy=options.energy, out=options.out)
 
 
 def _figures(options: argparse.Namespace) -> int:

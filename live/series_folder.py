@@ -156,12 +156,13 @@ class SeriesFolder:
         voxel_size: float | None,
         raw_uids: Sequence[str],
         others: "Mapping[str, EdgeVolume] | None" = None,
+        time: float = float("nan"),
     ) -> None:
         """Store the edge-energy volume with its voxel size in µm; without one its lengths are in voxels.
 
-        `others` are the volumes of other edges by name.
+        `others` are the volumes of other edges by name, `time` (s since the epoch) is that of the 3D scan.
         """
-        self._set_solid("volume", lambda path: write_volume(path, volume, voxel_size, tuple(raw_uids), others))
+        self._set_solid("volume", lambda path: write_volume(path, volume, voxel_size, tuple(raw_uids), others, time))
 
     def set_slabs(self, slabs: Sequence[Path], rows: Sequence[int], width: int, voxel_size: float | None) -> None:
         """Show the volume that is being made: `slabs` are the files of so many rows each, there or yet to come."""

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,12 +34,17 @@ def write_volume(
     voxel_size: float | None,
     raw_uids: tuple[str, ...],
     others: "Mapping[str, EdgeVolume] | None" = None,
+    time: float = np.nan,
 ) -> None:
-    """The edge-energy volume, and those of other edges by name; without a voxel size, lengths are in voxels."""
+    """The edge-energy volume, and those of other edges by name; without a voxel size, lengths are in voxels.
+
+    `time` (s since the epoch) is that of the 3D scan.
+    """
     with h5py.File(path, "w", libver=LIBVER) as file:
         _put_volume(path, file, volume)
         for name, value, quantity in _facts(volume, voxel_size):
             put(file, name, value, quantity)
+        put(file, "time", time, replace(CURVES["time"], long_name="time of the 3D scan, NaN if not known"))
         _put_recipe(file, volume)
         file.attrs.create("raw_uids", list(raw_uids), shape=(len(raw_uids),), dtype=h5py.string_dtype())
         for name, other in (others or {}).items():

@@ -8,5 +8,6 @@ smooth_field · scale_space · border · noise    the field smoothed and continu
 front_statistics · shape_statistics · bootstrap    what is counted, and its intervals
 domains · level_tree · critical_points · rays      nuclei, islands and necks
 particles · particle_table    particles told apart, and each one's numbers
-alternation · region · solid_front    the paper's readings; a box; speed between two volumes
+alternation · region    the paper's readings; a box
+solid_front · volume_shift    speed between two volumes, which stand on each other
 """

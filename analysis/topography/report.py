@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from redoxscope.analysis.topography.alternation import Alternation
 from redoxscope.analysis.topography.domains import Domains
 from redoxscope.analysis.topography.front_statistics import front_statistics
-from redoxscope.analysis.topography.front_surfaces import FrontSurface, front_surfaces
+from redoxscope.analysis.topography.front_surfaces import Fronts, FrontSurface, front_surfaces
 from redoxscope.analysis.topography.noise import Noise
 from redoxscope.analysis.topography.particle_table import ParticleTable
 from redoxscope.analysis.topography.shape_statistics import Bins, ShapeStatistics
@@ -23,6 +23,7 @@ Floats = NDArray[np.floating]
 
 DEFAULT_LEVELS = np.arange(8338.0, 8342.01, 0.5)
 """eV, as in Mu et al. (2018), Fig. 4."""
+_NO_FRONTS = Fronts((), None, Noise(0.0, 0.0, 0.0), np.nan, np.nan)
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def topography(
     Parameters
     ----------
     field : (z, y, x) eV on cubic voxels, NaN where there is no material
-    levels : (iso,) eV
+    levels : (iso,) eV; without any, the result is empty
     voxel_size : µm; if the three axes' are given one by one, they must agree within a percent
     sigma : (z, y, x) standard deviation of the voxels, as far as known, to tell where the field is noisier than
         elsewhere; how noisy it is on the whole is found from the field itself
@@ -75,8 +76,9 @@ def topography(
     Raises
     ------
     ValueError
-        If the field is not three-dimensional, or voxel size, sigma or histogram edges are unusable. A level without a
-        surface, a field without any value or of one voxel's thickness is a result without surfaces and no error.
+        If the field is not three-dimensional, a level is not finite, or voxel size, sigma or histogram edges are
+        unusable. A level without a surface, a field without any value or of one voxel's thickness is a result without
+        surfaces and no error.
     """
     if field.ndim != 3:
         raise ValueError(f"the edge-energy field has {field.ndim} dimensions: (z, y, x) is needed")
@@ -84,8 +86,11 @@ def topography(
         raise ValueError(f"sigma has the shape {sigma.shape}, the field {field.shape}: they must be the same")
     size = _cubic(voxel_size)
     iso = np.atleast_1d(np.asarray(levels, dtype=np.float64))
+    strange = iso[~np.isfinite(iso)]
+    if strange.size:
+        raise ValueError(f"a level of {strange[0]:g} eV has no surface: levels must be finite")
     bins = Bins.make(size, curvature_edges)
-    fronts = front_surfaces(field, iso, size, sigma, window)
+    fronts = front_surfaces(field, iso, size, sigma, window) if iso.size else _NO_FRONTS
     found = front_statistics(field, fronts, iso, size, bins)
     return Topography(
         **{f.name: getattr(found.shape, f.name) for f in fields(found.shape)},

@@ -11,6 +11,9 @@ from redoxscope.analysis.topography.surface import isosurface, vertex_areas
 
 Floats = NDArray[np.floating]
 
+REACH = 20.0
+"""Voxels; a front that moved farther is not found."""
+
 
 @dataclass(frozen=True)
 class SolidMotion:
@@ -34,6 +37,21 @@ class SolidMotion:
         area = self.vertex_area[met]
         return float((self.speed[met] * area).sum() / area.sum()) if area.sum() > 0 else float("nan")
 
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """µm per s, between which half of the area where the front was met lies; NaN if nowhere."""
+        met = np.isfinite(self.speed)
+        if not self.vertex_area[met].sum() > 0:
+            return float("nan"), float("nan")
+        low, high = np.quantile(self.speed[met], [0.25, 0.75], weights=self.vertex_area[met], method="inverted_cdf")
+        return float(low), float(high)
+
+    @property
+    def met(self) -> float:
+        """Share of the area from which the other front was met; NaN without a front."""
+        area = self.vertex_area.sum()
+        return float(self.vertex_area[np.isfinite(self.speed)].sum() / area) if area > 0 else float("nan")
+
 
 def solid_front_speed(
     before: Floats,
@@ -43,7 +61,7 @@ def solid_front_speed(
     interval: float,
     voxel_size: float = 1.0,
     window: float = 2.5,
-    reach: float = 20.0,
+    reach: float = REACH,
 ) -> SolidMotion:
     """Normal displacement of the front between two volumes, over the time between them.
 
@@ -53,7 +71,7 @@ def solid_front_speed(
 
     Parameters
     ----------
-    before, after : (z, y, x) edge energy, eV, NaN outside material, registered onto each other
+    before, after : (z, y, x) edge energy, eV, NaN outside material, registered onto each other (`volume_shift`)
     level : eV
     interval : seconds between the two
     voxel_size : µm

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from redoxscope.live.export.surfaces import CONVENTION, scalars, units
+from redoxscope.live.export.surfaces import remarks, scalars, units
 from redoxscope.live.stored import StoredSurface
+
+_LOST = "pyvista's PLY reader, which is VTK's, leaves these scalars out: for it export .vtp"
 
 
 def write_ply(path: Path, surface: StoredSurface, length: str) -> None:
@@ -22,7 +24,7 @@ def write_ply(path: Path, surface: StoredSurface, length: str) -> None:
     header = [
         "ply",
         "format binary_little_endian 1.0",
-        f"comment redoxscope: front at {surface.energy:g} eV; {CONVENTION}",
+        *(f"comment {line}" for line in (*remarks(surface), _LOST)),
         *(f"comment unit {name} {unit}" for name, unit in units(surface, length).items()),
         f"element vertex {len(vertices)}",
         *(f"property float {name}" for name in columns),

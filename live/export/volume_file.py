@@ -27,6 +27,8 @@ class VolumeFile:
     """um, or voxel where the size of a voxel is unknown."""
     units: tuple[str, ...]
     """Of the `CHANNELS`."""
+    time: float
+    """s since the epoch, of the 3D scan; NaN if it is not known."""
 
     @classmethod
     def of(cls, folder: SeriesFolder) -> "VolumeFile":
@@ -36,7 +38,8 @@ class VolumeFile:
             size = file["voxel_size"]
             units = tuple(str(file[name].attrs["units"]) for name in CHANNELS)
             z, y, x = file["edge_energy"].shape
-            return cls(path, (z, y, x), float(size[()]), str(size.attrs["units"]), units)
+            time = float(file["time"][()]) if "time" in file else float("nan")
+            return cls(path, (z, y, x), float(size[()]), str(size.attrs["units"]), units, time)
 
     def channel(self, name: str) -> Volume:
         """(z, y, x), NaN outside the particle."""

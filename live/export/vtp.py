@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from redoxscope.live.export.surfaces import CONVENTION, scalars, units
+from redoxscope.live.export.surfaces import remarks, scalars, units
 from redoxscope.live.stored import StoredSurface
 
 
@@ -37,10 +37,10 @@ def write_vtp(path: Path, surface: StoredSurface, length: str) -> None:
         array.SetName(name)
         array.GetInformation().Set(vtkDataArray.UNITS_LABEL(), known[name])
         mesh.GetPointData().AddArray(array)
-    mesh.GetPointData().SetActiveScalars("mean_curvature")
+    mesh.GetPointData().SetActiveScalars("speed" if "speed" in known else "mean_curvature")
     for name, texts in {
         "units": [f"{name} {unit}" for name, unit in known.items()],
-        "description": [f"redoxscope: front at {surface.energy:g} eV; {CONVENTION}"],
+        "description": remarks(surface),
     }.items():
         strings = vtkStringArray()
         strings.SetName(name)

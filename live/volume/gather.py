@@ -154,6 +154,13 @@ class Gatherer:
         if not self.files.made:
             raise UserError("no projection of the 3D scan can be read; see the log for the files")
 
+    def time(self) -> float:
+        """When the edge was looked at, as of a XANES scan: s since the epoch, NaN if it is not known."""
+        low, high = self.profile.edge.search
+        times = {energy: [frame.time for frame in frames] for energy, frames in self._samples.items()}
+        near = [time for energy, of in times.items() if low <= energy <= high for time in of]
+        return float(np.median(near or [time for of in times.values() for time in of] or [np.nan]))
+
     def missing(self) -> list[str]:
         """What to say of energies that were announced and of which there is nothing."""
         gone = [e for e in sorted(self.announced) if all(abs(e - there) > SAME_ENERGY for there in self.files.made)]

@@ -141,7 +141,8 @@ def _finish(
         make_slabs(scratch, len(slabs), executor, lambda done: say(stage="reconstruct", fraction=done / len(slabs)))
     volume, *others = assembled(plan, slabs, scratch)
     folder.set_slices(final_slices(volume), int(np.isfinite(plan.alignment.drift[:, 0]).sum()), _FINAL)
-    folder.set_volume(volume, pixel, uids, {p.edge.name: v for p, v in zip(plan.edges[1:], others, strict=True)})
+    by_name = {p.edge.name: v for p, v in zip(plan.edges[1:], others, strict=True)}
+    folder.set_volume(volume, pixel, uids, by_name, gatherer.time())
     say(stage="stored", fraction=1.0)
     say(stage="topography", fraction=0.0)
     levels = profile.iso_energies.values()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from redoxscope.analysis.topography.solid_front import solid_front_speed
+from redoxscope.analysis.topography.volume_shift import moved, volume_shift
 
 from .known_fields import LEVEL, SLOPE, distance, noisy
 
@@ -50,3 +51,48 @@ def test_fronts_that_are_not_found():
         solid_front_speed(ball(8), ball(8), LEVEL, interval=0.0)
     with pytest.raises(ValueError, match="voxel size"):
         solid_front_speed(ball(8), ball(8), LEVEL, interval=1.0, voxel_size=0.0)
+
+
+def marked(centre, noise=0.0, seed=0):
+    """(z, y, x) jump of a ball with a void, and its field, NaN outside."""
+    void = np.add(centre, [0, 12, -9])
+    jump = np.clip(20.5 - distance(SHAPE, centre), 0, 1) * np.clip(distance(SHAPE, void) - 4.5, 0, 1)
+    field = np.where(jump > 0.5, LEVEL + SLOPE * (distance(SHAPE, centre) - 9), np.nan)
+    return jump + noise * np.random.default_rng(seed).standard_normal(SHAPE), field
+
+
+@pytest.mark.parametrize("noise", [0, 0.2])
+@pytest.mark.parametrize("move", [(0.0, 0.0, 0.0), (0.3, -0.4, 0.25), (1.37, -2.6, 0.5), (-4.2, 3.3, 5.1)])
+def test_a_particle_that_moved_is_put_back(move, noise):
+    (first, field), (second, other) = marked(CENTRE, noise), marked(np.add(CENTRE, move), noise, 1)
+    shift = volume_shift(first, second)
+    np.testing.assert_allclose(shift, -np.array(move), atol=0.1)
+    back = moved(other, shift)
+    both = np.isfinite(field) & np.isfinite(back)
+    assert both.sum() > 0.98 * np.isfinite(field).sum()
+    # 0.1 voxel along the slope, and linear interpolation where the slope turns, at the centre.
+    np.testing.assert_allclose(back[both], field[both], atol=SLOPE * 0.5)
+    assert np.sqrt(np.mean((back - field)[both] ** 2)) < SLOPE * 0.1
+
+
+def test_volumes_that_cannot_be_placed():
+    with pytest.raises(ValueError, match="one grid"):
+        volume_shift(ball(8), ball(8)[1:])
+    with pytest.raises(ValueError, match="without material"):
+        volume_shift(ball(8), np.zeros(SHAPE))
+    assert np.isnan(moved(np.full(SHAPE, np.nan), np.ones(3))).all()
+
+
+def test_how_much_of_the_front_was_met_and_how_its_speed_spreads():
+    """A plane that moved by 2 on one third and 5 on another; of the last third nothing is known."""
+    z, _, x = np.indices((40, 40, 90))
+    first = LEVEL + SLOPE * (z - 15.0)
+    second = LEVEL + SLOPE * (z - np.where(x < 30, 17.0, 20.0))
+    second[:, :, 60:] = np.nan
+    motion = solid_front_speed(first, second, LEVEL, interval=1.0, window=1.0)
+    assert motion.met == pytest.approx(2 / 3, abs=0.05)
+    assert motion.quartiles == pytest.approx((2, 5), abs=0.1)
+    assert motion.mean == pytest.approx(3.5, abs=0.15)
+    nowhere = solid_front_speed(first, second * np.nan, LEVEL, interval=1.0)
+    assert nowhere.met == 0
+    assert np.isnan(nowhere.quartiles).all()

@@ -155,7 +155,20 @@ def test_levels_without_surface_and_fields_without_values_are_results():
     assert topography(np.full((4, 4, 4), np.nan)).iso_energy.tolist() == np.arange(8338, 8342.1, 0.5).tolist()
 
 
+def test_without_levels_the_result_is_empty():
+    result = topography(ball(5, 20), [])
+    assert result.iso_energy.shape == result.area.shape == result.euler.shape == (0,)
+    assert result.surfaces == ()
+    assert result.curvature_histogram.shape == (0, 100)
+    assert result.particles.transformed.shape == (1, 0)
+    assert result.domains.necks.widths.shape == (0, 0)
+    assert "nothing can be said" in result.alternation.sentence()
+
+
 def test_unusable_input_is_named():
+    for level in (np.nan, np.inf):
+        with pytest.raises(ValueError, match=f"level of {level:g} eV"):
+            topography(ball(5, 20), [LEVEL, level])
     with pytest.raises(ValueError, match="2 dimensions"):
         topography(np.zeros((4, 4)))
     with pytest.raises(ValueError, match="2 dimensions"):

@@ -147,7 +147,7 @@ def test_the_command_itself_ends_so(attempts, case):
 def test_help_is_no_error(tmp_path):
     done = redoxscope(tmp_path, "--help")
     assert done.returncode == 0
-    for command in ("demo", "monitor", "simulate", "replay", "runs", "export"):
+    for command in ("demo", "monitor", "simulate", "replay", "runs", "export", "speed"):
         assert command in done.stdout
 
 

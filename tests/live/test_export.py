@@ -34,6 +34,7 @@ SCHEMA = {
     "volume/edge_energy_sigma": ("f4", (10, 11, 12), "eV"),
     "volume/edge_jump": ("f4", (10, 11, 12), "1"),
     "volume/voxel_size": ("f8", (), "um"),
+    "volume/time": ("f8", (), "s"),
     "topography/iso_energy": ("f8", (2,), "eV"),
     "topography/curvature_histogram": ("f8", (2, 2), "1"),
     "topography/curvature_edges": ("f8", (3,), "1/um"),

@@ -89,6 +89,23 @@ def test_vtp_keeps_scalars_and_units(folder, tmp_path):
             assert units["iso_energy"] == "eV"
 
 
+def test_a_surface_says_which_curvature_is_counted(folder, tmp_path):
+    """And a PLY, who does not read it: as found here."""
+    vtp, ply = (export_as(folder, tmp_path / f"front.{kind}")[0] for kind in ("vtp", "ply"))
+    told = " ".join(pv.read(vtp).field_data["description"])
+    header = ply.read_bytes().partition(b"end_header")[0].decode("ascii")
+    for text in (told, header):
+        assert "histograms are made of mean_curvature_fixed" in text
+        assert "positive where the new" in text
+    assert not pv.read(ply).point_data
+    assert "pyvista's PLY reader" in header
+    with h5py.File(folder.solids["topography"]) as file:
+        group, edges = file["surface_000"], file["curvature_edges"][()]
+        clipped = np.clip(pv.read(vtp)["mean_curvature_fixed"], edges[0], edges[-1])
+        counted = np.histogram(clipped, edges, weights=group["vertex_area"][()])[0]
+        np.testing.assert_allclose(counted / counted.sum(), file["curvature_histogram"][0], atol=0.01)
+
+
 def test_ply_keeps_scalars_and_units(folder, tmp_path):
     made = export_as(folder, tmp_path / "front.ply")
     with h5py.File(folder.solids["topography"]) as file:

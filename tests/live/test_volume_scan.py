@@ -53,9 +53,16 @@ def test_the_whole_experiment_ends_with_maps_a_volume_and_its_topography(heating
         histogram = file["entry/topography/curvature_histogram"][()]
         area = file["entry/topography/area"][()]
         voxel = np.max(file["entry/volume/voxel_size"][()])
+        when = file["entry/volume/time"][()]
     assert np.allclose(histogram.sum(axis=1)[area > 0], 1)
     assert (area > 0).any()
     assert voxel == pytest.approx(0.18)
+    low, high = load_profile("simulated").edge.search
+    (solid,) = (run for run in heating.runs if run[0][1]["plan_name"] == "xanes_3d")
+    near = [
+        d["timestamps"]["camera_image"] for _, d in events(solid, "primary") if low <= d["data"]["mono_energy"] <= high
+    ]
+    assert when == pytest.approx(np.median(near), abs=1.0)
 
 
 @pytest.mark.timeout(300)
