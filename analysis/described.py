@@ -3,11 +3,21 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit, prange
 from numpy.typing import NDArray
 
-from redoxscope.analysis.frame_stack import FrameStack
+from redoxscope.analysis.frame_stack import BLACK, FrameStack
 from redoxscope.analysis.subspace import Basis, identity, learn, misfit_limit, tall_learners
 from redoxscope.analysis.xanes import Functionals
+
+_ALONE = 0.75
+"""Of the edge jump; half of it is what a step between two energies makes."""
+_OUTLIER = 12.0
+"""Times the median: eight standard deviations of noise."""
+_FEW = 500
+"""Spectra that show how the others bend."""
+_BLOCK = 2048
+"""Spectra that are looked at together."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +83,49 @@ def describe(
         # A line through the first samples of the post-edge says little of the jump.
         weights = behind
     pick = tall_learners(stack, rows, usable, weights, noise, sample, min_jump)
-    spectra, own = stack.spectra(rows, pick), sample[pick] if sample.size > 1 else sample
+    spectra = stack.spectra(rows, pick)
+    sound = _sound(spectra, float(np.median(weights @ spectra))) if pick.size else np.empty(0, dtype=np.bool_)
+    if not sound.all() and np.count_nonzero(sound) > rows.size:
+        pick, spectra = pick[sound], np.ascontiguousarray(spectra[:, sound])
+    own = sample[pick] if sample.size > 1 else sample
     basis = learn(spectra, noise, own)
     level = float(np.sqrt((basis.noise**2).mean()))
     limit = misfit_limit(spectra, basis, own) / level**2
     return Described(basis, True, basis.noise / level, sample * np.float32(level), limit, pick, spectra, own)
+
+
+def _sound(spectra: NDArray[np.float32], jump: float) -> NDArray[np.bool_]:
+    """(learner,) which spectra (r, learner) have no sample that stands alone, as where a cosmic ray has hit.
+
+    A few such samples per frame would each be a component of its own. No edge, however sharp, makes a sample differ
+    by as much from the mean of its neighbours.
+    """
+    some = spectra[:, :: 1 + spectra.shape[1] // _FEW]
+    bends = some[1:-1] - 0.5 * (some[:-2] + some[2:])
+    usual = np.median(bends, axis=1)
+    most = np.maximum(_ALONE * jump, _OUTLIER * np.median(np.abs(bends - usual[:, None]), axis=1))
+    out = np.ones(spectra.shape[1], dtype=np.bool_)
+    _tell(spectra, usual, most.astype(np.float32), np.float32(BLACK), out)
+    return out
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _tell(
+    spectra: NDArray[np.float32],
+    usual: NDArray[np.float32],
+    most: NDArray[np.float32],
+    black: np.float32,
+    out: NDArray[np.bool_],
+) -> None:
+    half = np.float32(0.5)
+    for b in prange((out.size + _BLOCK - 1) // _BLOCK):
+        own = slice(b * _BLOCK, min((b + 1) * _BLOCK, out.size))
+        good = out[own]
+        for i in range(len(spectra)):
+            here = spectra[i, own]
+            for p in range(good.size):
+                good[p] &= abs(here[p]) < black
+            if 0 < i < len(spectra) - 1:
+                before, after, as_usual = spectra[i - 1, own], spectra[i + 1, own], usual[i - 1]
+                for p in range(good.size):
+                    good[p] &= abs(here[p] - half * (before[p] + after[p]) - as_usual) < most[i - 1]

@@ -95,8 +95,8 @@ class EdgeMap:
     def update(self, index: int, absorbance: Floats, variance: Floats | float | None = None) -> bool:
         """File the frame of energy number `index`; False (and no change) if it is on file already.
 
-        Pixels that are not finite are samples that are missing; a frame of nothing else counts as seen, and is left
-        out. `variance` is that of the absorbance, per pixel or one number. Raises IndexError for no such number.
+        Pixels that are not finite, or of 100 and more, are missing samples; a frame of nothing else counts as seen and
+        is left out. `variance` is the absorbance's, per pixel or one number. Raises IndexError for no such number.
         """
         if not 0 <= index < self._row.size:
             raise IndexError(f"frame {index} of a scan over {self._row.size} energies: they are numbered from 0")

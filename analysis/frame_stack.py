@@ -20,6 +20,8 @@ TILE = 1024
 """Pixels; their spectra (53 energies: 212 kB) and all that is computed from them stay in the second-level cache."""
 _UNIT = 2.0**48
 """Variances are summed as integers of this part of 1: sums of floats would depend on the order of the frames."""
+BLACK = 100.0
+"""No absorbance is as large: such a sample is missing."""
 _LARGEST = 1024.0
 """A variance above this says no more than this one."""
 _MEDIAN_SQUARE = 0.4549
@@ -198,7 +200,7 @@ def _file(frame: NDArray[np.float32], filed: NDArray[np.float32], holes: NDArray
         missing = 0
         for p in range(part.size):
             sample = part[p]
-            finite = abs(sample) < np.float32(np.inf)
+            finite = abs(sample) < np.float32(BLACK)
             target[p] = sample if finite else np.float32(np.nan)
             missing += 0 if finite else 1
         holes[b] += missing

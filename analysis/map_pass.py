@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from redoxscope.analysis.finder import Finder
 from redoxscope.analysis.finding import FAST, combine, find_edges
-from redoxscope.analysis.frame_stack import TILE, bridge
+from redoxscope.analysis.frame_stack import BLACK, TILE, bridge
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
@@ -215,7 +215,7 @@ def _picked(
 def _finite(block: NDArray[np.float32]) -> bool:
     samples, missing = block.reshape(-1), 0
     for i in range(samples.size):
-        missing += 0 if abs(samples[i]) < np.float32(np.inf) else 1
+        missing += 0 if abs(samples[i]) < np.float32(BLACK) else 1
     return missing == 0
 
 

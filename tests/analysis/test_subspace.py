@@ -126,3 +126,26 @@ def test_a_basis_is_a_projection():
 def test_too_few_spectra():
     with pytest.raises(ValueError, match="20 spectra of 53 energies"):
         learn(np.zeros((53, 20), dtype=np.float32), np.ones(53))
+
+
+@pytest.mark.parametrize(("share", "height"), [(1e-4, -3.0), (1e-3, 8.0)])
+def test_samples_that_cosmic_rays_hit_spoil_no_other_pixel(share, height):
+    clean, _, _ = two_phases()
+    frames = noisy(clean, 0.01)
+    hit = np.random.default_rng(3).random(frames.shape) < share
+    once, other = (edge_energy(f, ENERGIES, EDGE, variance=1e-4) for f in (frames, frames + np.float32(height) * hit))
+    spared = ~hit.any(axis=0)
+    changed = (other.edge_energy - once.edge_energy)[spared] / once.sigma[spared]
+    assert np.median(np.abs(changed)) < 0.1
+    assert np.median(other.sigma[spared]) < 1.1 * np.median(once.sigma[spared])
+
+
+def test_a_pixel_that_is_no_absorbance_spoils_no_other():
+    clean, _, _ = two_phases()
+    frames = noisy(clean, 0.01)
+    once = edge_energy(frames, ENERGIES, EDGE, variance=1e-4)
+    frames[:, 7, 9] = 1e30
+    other = edge_energy(frames, ENERGIES, EDGE, variance=1e-4)
+    rest = np.arange(60 * 80) != 7 * 80 + 9
+    off = (other.edge_energy - once.edge_energy).reshape(-1)[rest]
+    assert np.nanmedian(np.abs(off)) < 0.1 * np.nanmedian(once.sigma)
