@@ -1,6 +1,7 @@
 """A scan's own spectra: the few components that they are made of, and how noisy they show themselves to be."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit, prange
@@ -18,6 +19,21 @@ _FEW = 500
 """Spectra that show how the others bend."""
 _BLOCK = 2048
 """Spectra that are looked at together."""
+
+
+class Filed(NamedTuple):
+    """The frames on file."""
+
+    mask: NDArray[np.bool_]
+    """(n,) of which energies"""
+    rows: NDArray[np.intp]
+    """(r,) numbers of these"""
+    usable: NDArray[np.bool_]
+    """(pixel,) which have enough valid samples in each window"""
+    noise: NDArray[np.float64]
+    """(r,) relative standard deviation of their samples, by photon statistics"""
+    sample: NDArray[np.float32]
+    """(pixel,) or (1,) standard deviation of a sample"""
 
 
 @dataclass(frozen=True)
@@ -46,31 +62,21 @@ class Described:
         return len(self.basis.fold) if self.folds else 0
 
 
-def as_they_are(noise: NDArray[np.float64], sample: NDArray[np.float32]) -> Described:
+def as_they_are(filed: Filed) -> Described:
     """Spectra that nothing is learnt from, with the noise that photon statistics give them."""
-    nobody, nothing = np.empty(0, dtype=np.intp), np.empty((noise.size, 0), dtype=np.float32)
-    return Described(identity(noise.size), False, noise, sample, np.inf, nobody, nothing, sample[:0])
+    nobody, nothing = np.empty(0, dtype=np.intp), np.empty((filed.rows.size, 0), dtype=np.float32)
+    known = (filed.noise, filed.sample, np.inf, nobody, nothing, filed.sample[:0])
+    return Described(identity(filed.rows.size), False, *known)
 
 
-def describe(
-    stack: FrameStack,
-    rows: NDArray[np.intp],
-    usable: NDArray[np.bool_],
-    wanted: Functionals,
-    noise: NDArray[np.float64],
-    sample: NDArray[np.float32],
-    min_jump: float,
-    *,
-    jump_known: bool,
-) -> Described:
+def describe(stack: FrameStack, filed: Filed, wanted: Functionals, min_jump: float, *, jump_known: bool) -> Described:
     """Learn from the spectra that hold material.
 
     Parameters
     ----------
-    stack, rows, usable : where the spectra are, (r,) numbers of the energies on file, (pixel,) which are whole enough
+    stack, filed : where the spectra are, and which of them are whole enough
     wanted : functionals by which material is told; jump_known : whether their jump may be less sure than what follows
         the edge
-    noise, sample : (r,) and (pixel,) or (1,) by photon statistics
     min_jump : edge jump below which there is no material
 
     Raises
@@ -78,11 +84,12 @@ def describe(
     NotWholeError
         If samples are missing where the stack says that none are.
     """
+    rows, noise, sample = filed.rows, filed.noise, filed.sample
     weights, behind = wanted.jump[rows], wanted.above[-1, rows]
     if not weights.any() or (jump_known and np.linalg.norm(behind * noise) < np.linalg.norm(weights * noise)):
         # A line through the first samples of the post-edge says little of the jump.
         weights = behind
-    pick = tall_learners(stack, rows, usable, weights, noise, sample, min_jump)
+    pick = tall_learners(stack, rows, filed.usable, weights, noise, sample, min_jump)
     spectra = stack.spectra(rows, pick)
     sound = _sound(spectra, float(np.median(weights @ spectra))) if pick.size else np.empty(0, dtype=np.bool_)
     if not sound.all() and np.count_nonzero(sound) > rows.size:

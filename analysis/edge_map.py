@@ -7,14 +7,15 @@ as images of NaN in that: what they would have shown of the baselines is predict
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from redoxscope.analysis.definitions import finder
-from redoxscope.analysis.described import Described, as_they_are, describe
+from redoxscope.analysis.described import Described, Filed, as_they_are, describe
 from redoxscope.analysis.expected import Spectrum
+from redoxscope.analysis.finder import as_steep_as
 from redoxscope.analysis.first_scan import predicted_functionals
 from redoxscope.analysis.frame_stack import FrameStack
 from redoxscope.analysis.jump_trend import Trend, learn_trend
@@ -36,21 +37,6 @@ _FEW = 2000
 """Pixels that show what the typical spectrum is."""
 _MISSING = 0.3
 """A pixel without valid samples in more than this part of a window's frames has no edge energy."""
-
-
-class _Filed(NamedTuple):
-    """The frames on file."""
-
-    mask: NDArray[np.bool_]
-    """(n,) of which energies"""
-    rows: NDArray[np.intp]
-    """(r,) numbers of these"""
-    usable: NDArray[np.bool_]
-    """(pixel,) which have enough valid samples in each window"""
-    noise: NDArray[np.float64]
-    """(r,) relative standard deviation of their samples, by photon statistics"""
-    sample: NDArray[np.float32]
-    """(pixel,) or (1,) standard deviation of a sample"""
 
 
 class EdgeMap:
@@ -167,10 +153,9 @@ class EdgeMap:
             or not (half_jump or final or self.edge.searched(self._energies, self._seen))
         ):
             return empty_map(self.shape, early, trend)
-        own = as_they_are(filed.noise, filed.sample)
+        own = as_they_are(filed)
         if subspace and np.count_nonzero(filed.usable) > filed.rows.size:
-            known = (wanted, filed.noise, filed.sample, self.edge.min_jump)
-            own = describe(self._stack, filed.rows, filed.usable, *known, jump_known=early is not None)
+            own = describe(self._stack, filed, wanted, self.edge.min_jump, jump_known=early is not None)
             if predicts:
                 wanted = self._predicted(filed, own, wanted) or wanted
         if final and half_jump:
@@ -201,21 +186,27 @@ class EdgeMap:
         drift = float(np.hypot(trend.drift, wanted.doubt if final else 0.0))
         return replace(result, jump_trend=trend.value, jump_trend_sigma=trend.sigma, jump_drift=drift)
 
-    def _filed(self) -> _Filed:
+    def _filed(self) -> Filed:
         mask = self._seen & ~self._blank
         rows = np.flatnonzero(mask)
         noise, sample = self._stack.relative_noise(rows), self._stack.sample_sigma()
-        return _Filed(mask, rows, self._usable(rows), noise, sample)
+        return Filed(mask, rows, self._usable(rows), noise, sample)
+
+    def _some(self, filed: Filed, own: Described | None = None) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        """Numbers (s,) and spectra (r, s) of pixels: of those that are described, or of any; empty ones add nothing."""
+        if own is not None and own.folds:
+            return own.pick, own.spectra
+        pick = learners(filed.usable, _FEW)
+        return pick, self._stack.spectra(filed.rows, pick)
 
     def _predicted(
-        self, filed: _Filed, own: Described | None = None, plain: Functionals | None = None
+        self, filed: Filed, own: Described | None = None, plain: Functionals | None = None
     ) -> Functionals | None:
         """The jump from what has been seen behind the edge: of the typical spectrum, or of those that are described."""
         if own is None or plain is None:
             typical = None
             if self._references and filed.usable.any():
-                # Empty pixels add nothing to it.
-                typical = self._stack.spectra(filed.rows, learners(filed.usable, _FEW)).mean(axis=1, dtype=np.float64)
+                typical = self._some(filed)[1].mean(axis=1, dtype=np.float64)
             basis, spread = identity(filed.rows.size), filed.noise * _TYPICAL
         else:
             basis, typical = own.basis, own.spectra.mean(axis=1, dtype=np.float64)
@@ -225,13 +216,12 @@ class EdgeMap:
         return predicted_functionals(self._energies, filed.rows, self.edge, basis, spread, self._references, typical)
 
     def _completed(
-        self, filed: _Filed, own: Described, plain: Functionals, population: Population
+        self, filed: Filed, own: Described, plain: Functionals, population: Population
     ) -> tuple[Functionals, Population]:
         """The functionals of a closed scan, what its baselines lack filled in; and the series' spectra with its own."""
         rows, at, basis, doubt = filed.rows, filed.rows, own.basis, np.zeros((filed.rows.size,) * 2)
         if lost_energies(self._energies, rows, self.edge).size and filed.usable.any():
-            pick = own.pick if own.folds else learners(filed.usable, _FEW)
-            spectra = own.spectra if own.folds else self._stack.spectra(rows, pick)
+            pick, spectra = self._some(filed, own)
             sample = filed.sample[pick] if filed.sample.size > 1 else filed.sample
             jump = max(float(np.sqrt(((plain.jump[rows] @ spectra) ** 2).mean())), self.edge.min_jump)
             unit = float(np.sqrt((sample.astype(np.float64) ** 2).mean())) / jump
@@ -247,7 +237,7 @@ class EdgeMap:
 
     def _estimator(
         self,
-        filed: _Filed,
+        filed: Filed,
         own: Described,
         wanted: Functionals,
         early: Map | None,
@@ -287,6 +277,10 @@ class EdgeMap:
             if final or early is not None:
                 half = jump.half[:, own.pick]
                 unseen = unseen_shift(self._energies[filed.rows], own.basis, own.spectra, half, plain)
+        if half_jump and filed.usable.any():
+            pick, spectra = self._some(filed, own)
+            plain = as_steep_as(plain, spectra.mean(axis=1, dtype=np.float64), jump.half[:, pick])
+            find = find if own.folds else plain
         return Estimator(find, plain, own.basis, own.folds, own.noise, own.limit, unseen), jump
 
     def _usable(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:

@@ -10,10 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+from scipy.optimize import brentq
 
 CROSSING, MAXIMUM = 0, 1
 _STEADY = 2.0
 """eV on either side of an interval's middle: over so much the rise of noisy values is taken."""
+
+_PLACES = np.arange(0.1, 1.0, 0.2)
+_SPLINE = 4
+_MOST = 2.0
+"""A typical spectrum that is as noisy as its edge is high says no more."""
 
 
 class Finder(NamedTuple):
@@ -97,6 +104,37 @@ def steady_rise(x: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.f
     first = np.minimum(first, m - size)
     rows = np.stack([w[f : f + size] for w, f in zip(weights, first, strict=True)])
     return first.astype(np.int64), rows.astype(np.float32)
+
+
+def as_steep_as(find: Finder, typical: NDArray[np.float64], half: NDArray[np.float32]) -> Finder:
+    """The finder of a crossing with `rise` scaled: so that it is how fast the two values around the crossing differ.
+
+    Over more than these an edge is less steep, or steeper, by as much as its shape says, which the typical spectrum
+    shows without noise.
+
+    Parameters
+    ----------
+    typical : (k,) coefficients of the mean spectrum
+    half : (2 or more, pixel) or (0, pixel) lines as for `finding.find_edges`, of the spectra it is the mean of
+    """
+    x = find.x.astype(np.float64)
+    values = find.rows.astype(np.float64) @ typical
+    if len(half):
+        level, rise = np.nan_to_num(half[:2]).mean(axis=1, dtype=np.float64)
+        values = values - level - rise * x
+    crossings = np.flatnonzero((values[:-1] < 0) & (values[1:] >= 0)) + 1
+    if not find.rise.shape[1] or not crossings.size or x.size < _SPLINE:
+        return find
+    j = crossings[0]
+    step, curve = x[j] - x[j - 1], CubicSpline(x, values)
+    at = brentq(curve, x[j - 1], x[j])
+    weights = find.rise[j].astype(np.float64)
+    near = slice(find.around[j], find.around[j] + weights.size)
+    # Wherever between two values it crosses.
+    shifted = curve(x - x[j - 1] + at - step * _PLACES[:, None])
+    own = np.sqrt(np.mean(np.square((shifted[:, j] - shifted[:, j - 1]) / step)))
+    scale = np.clip(own / np.mean(shifted[:, near] @ weights), 1 / _MOST, _MOST)
+    return find._replace(rise=find.rise * np.float32(scale))
 
 
 def peak_intervals(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import erf
 
 from redoxscope.analysis.xanes import Edge, edge_energy
 
@@ -162,3 +163,19 @@ def test_what_cannot_be_an_edge_is_refused_when_it_is_made(values, message):
 def test_one_image_per_energy():
     with pytest.raises(ValueError, match="52 images for 53 energies"):
         edge_energy(np.ones((52, 4)), ENERGIES, EDGE)
+
+
+@pytest.mark.parametrize("noise", [0.004, 0.04])
+@pytest.mark.parametrize("width", [1.1, 1.6, 2.5])
+def test_plain_sigma_is_the_scatter_of_repetitions_however_sharp_the_edge(width, noise):
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(8340.3, 8341.7, (50, 60))
+    step = 0.5 * (1 + erf((ENERGIES[:, None, None] - truth) / (np.sqrt(2) * width)))
+    clean = 0.5 * step + 0.4 - 3e-4 * (ENERGIES - 8341)[:, None, None]
+    found = []
+    for _ in range(8):
+        frames = (clean + noise * rng.standard_normal(clean.shape)).astype(np.float32)
+        found.append(edge_energy(frames, ENERGIES, EDGE, variance=noise**2, subspace=False))
+    energies, sigmas = np.array([f.edge_energy for f in found]), np.array([f.sigma for f in found])
+    pulls = (energies - np.nanmean(energies, axis=0)) / sigmas * np.sqrt(8 / 7)
+    assert 0.93 < np.nanmedian(np.abs(pulls)) / 0.6745 < 1.07
