@@ -15,6 +15,8 @@ _ALONE = 0.75
 """Of the edge jump; half of it is what a step between two energies makes."""
 _OUTLIER = 12.0
 """Times the median: eight standard deviations of noise."""
+_SOME, _OF_SOME = 98.0, 1.2
+"""Per cent of the spectra, and times what these differ by at most."""
 _FEW = 500
 """Spectra that show how the others bend."""
 _BLOCK = 2048
@@ -110,7 +112,10 @@ def _sound(spectra: NDArray[np.float32], jump: float) -> NDArray[np.bool_]:
     some = spectra[:, :: 1 + spectra.shape[1] // _FEW]
     bends = some[1:-1] - 0.5 * (some[:-2] + some[2:])
     usual = np.median(bends, axis=1)
-    most = np.maximum(_ALONE * jump, _OUTLIER * np.median(np.abs(bends - usual[:, None]), axis=1))
+    away = np.abs(bends - usual[:, None])
+    # What many spectra have is a phase of its own, with a sharp white line and few energies on it.
+    most = np.maximum(_OUTLIER * np.median(away, axis=1), _OF_SOME * np.percentile(away, _SOME, axis=1))
+    most = np.maximum(most, _ALONE * jump)
     out = np.ones(spectra.shape[1], dtype=np.bool_)
     _tell(spectra, usual, most.astype(np.float32), np.float32(BLACK), out)
     return out

@@ -50,7 +50,8 @@ class Edge:
     """What is called the edge energy: where half the jump is crossed, the peak of the white line, or the maximum of the
     first derivative; the latter two within the search window."""
     span: float = 2.0
-    """White line and derivative are of polynomials over so many eV on either side."""
+    """White line and derivative are of polynomials over so many eV on either side. That moves the maximum: of nickel
+    oxides by 0.04 and 0.2 eV (with 3 eV the derivative's by 0.4), about as much in all pixels, and not in sigma."""
     energy_offset: float = 0.0
     """Added to every edge energy: the laboratory's scale against the standard one."""
     min_jump: float = 0.02
