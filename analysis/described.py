@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 from redoxscope.analysis.frame_stack import BLACK, FrameStack
@@ -121,7 +121,7 @@ def _sound(spectra: NDArray[np.float32], jump: float) -> NDArray[np.bool_]:
     return out
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _tell(
     spectra: NDArray[np.float32],
     usual: NDArray[np.float32],
@@ -130,7 +130,7 @@ def _tell(
     out: NDArray[np.bool_],
 ) -> None:
     half = np.float32(0.5)
-    for b in prange((out.size + _BLOCK - 1) // _BLOCK):
+    for b in range((out.size + _BLOCK - 1) // _BLOCK):
         own = slice(b * _BLOCK, min((b + 1) * _BLOCK, out.size))
         good = out[own]
         for i in range(len(spectra)):
