@@ -274,14 +274,14 @@ class EdgeMap:
         plain, unseen = find, 0.0
         if own.folds:
             plain = finder(wanted, self.edge, filed.mask, own.noise, identity(filed.rows.size), smooth=False)
-            if final or early is not None:
-                half = jump.half[:, own.pick]
-                unseen = unseen_shift(self._energies[filed.rows], own.basis, own.spectra, half, plain)
-        if half_jump and filed.usable.any():
+        if own.folds or (half_jump and filed.usable.any()):
             pick, spectra = self._some(filed, own)
-            plain = as_steep_as(plain, spectra.mean(axis=1, dtype=np.float64), jump.half[:, pick])
-            find = find if own.folds else plain
-        return Estimator(find, plain, own.basis, own.folds, own.noise, own.limit, unseen), jump
+            typical, half = spectra.mean(axis=1, dtype=np.float64), jump.half[:, pick]
+            if own.folds and (final or early is not None):
+                unseen = unseen_shift(self._energies[filed.rows], own.basis, typical, half, plain)
+            if half_jump:
+                plain = as_steep_as(plain, typical, half)
+        return Estimator(find if own.folds else plain, plain, own.basis, own.folds, own.noise, own.limit, unseen), jump
 
     def _usable(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         """(pixel,) which have enough valid samples in each window."""

@@ -10,15 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
-from scipy.optimize import brentq
 
 CROSSING, MAXIMUM = 0, 1
 _STEADY = 2.0
 """eV on either side of an interval's middle: over so much the rise of noisy values is taken."""
-
 _PLACES = np.arange(0.1, 1.0, 0.2)
+"""Parts of an interval at which an edge is tried."""
 _SPLINE = 4
+"""Values that a spline needs."""
 _MOST = 2.0
 """A typical spectrum that is as noisy as its edge is high says no more."""
 
@@ -117,6 +116,10 @@ def as_steep_as(find: Finder, typical: NDArray[np.float64], half: NDArray[np.flo
     typical : (k,) coefficients of the mean spectrum
     half : (2 or more, pixel) or (0, pixel) lines as for `finding.find_edges`, of the spectra it is the mean of
     """
+    # Half of the time that a process takes to start, if they stood above.
+    from scipy.interpolate import CubicSpline
+    from scipy.optimize import brentq
+
     x = find.x.astype(np.float64)
     values = find.rows.astype(np.float64) @ typical
     if len(half):

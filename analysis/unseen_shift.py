@@ -27,7 +27,7 @@ _TRIED = 0.25
 def unseen_shift(
     energies: NDArray[np.floating],
     basis: Basis,
-    spectra: NDArray[np.float32],
+    typical: NDArray[np.float64],
     half: NDArray[np.float32],
     find: Finder,
 ) -> float:
@@ -35,9 +35,9 @@ def unseen_shift(
 
     Parameters
     ----------
-    energies : (n,) eV, ascending; repeated ones count as one
+    energies : (n,) eV, ascending, all different
     basis : learnt from spectra of these energies
-    spectra : (n, pixel) of them; half : (2 or more, pixel) the line of their half jump, see `find_edges`, or (0, pixel)
+    typical : (n,) mean of them; half : (2 or more, pixel) the line of their half jump, see `find_edges`, or (0, pixel)
     find : how their edges are found, of n samples
     """
     known = np.isfinite(half).all(axis=0)
@@ -46,24 +46,16 @@ def unseen_shift(
     white, rest, unit = _beside(basis)
     value, vector = np.linalg.eigh(white.T @ basis.products @ white - unit * np.diag(basis.excess**2))
     components = basis.vectors @ (vector * np.sqrt(np.maximum(value, 0)))
-    moved = _slope(energies, components) / basis.noise[:, None]
+    moved = np.gradient(components, energies, axis=0) / basis.noise[:, None]
     variance, error = variance_beside(basis, moved @ moved.T)
     shown = error * _expected(variance / error)
     # Of what the basis lacks altogether, a shift is like the true difference only so far.
     lacks = float(((rest @ moved) ** 2).sum() / max(float((moved**2).sum()), 1e-300))
     spread = np.sqrt(shown / (1 - lacks * (1 - _ALIKE**2)))
     # What folding leaves of an edge's way, tried on the typical spectrum.
-    typical = spectra.mean(axis=1, dtype=np.float64)[:, None]
-    tried = typical - _TRIED * _slope(energies, typical) * np.array([1, -1])
+    tried = typical[:, None] - _TRIED * np.gradient(typical, energies)[:, None] * np.array([1, -1])
     way, left = (_way(find, s, half[:, known]) for s in (tried, basis.projection @ tried))
     return float(spread * abs(1 - left / way)) if way > 0 and np.isfinite(left) else 0.0
-
-
-def _slope(energies: NDArray[np.floating], spectra: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, k) how fast spectra (n, k) rise, per eV; the mean of samples at the same energy stands for these."""
-    at, group = np.unique(energies, return_inverse=True)
-    mean = (group == np.arange(at.size)[:, None]) / np.bincount(group)[:, None]
-    return np.asarray(np.gradient(mean @ spectra, at, axis=0)[group])
 
 
 def _way(find: Finder, spectra: NDArray[np.float64], half: NDArray[np.float32]) -> np.float32:

@@ -7,14 +7,13 @@ the stream_datum that says where they are.
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlparse
 
 import event_model
 import numpy as np
 from numpy.typing import NDArray
 
 from redoxscope.live.announced import announced_energies
-from redoxscope.live.frames import Frame, FrameError, FrameFiles, Kind, Pixels
+from redoxscope.live.frames import Frame, FrameError, FrameFiles, Kind, Pixels, path_of_uri
 from redoxscope.live.profile import Profile
 
 Document = dict[str, Any]
@@ -208,7 +207,7 @@ class RunReader:
             raise FrameError(f"stream_resource {resource} of run {self.uid} is missing")
         if doc.get("mimetype") != "application/x-hdf5":
             raise FrameError(f"frames of type {doc.get('mimetype')} cannot be read; application/x-hdf5 can")
-        path = Path(unquote(urlparse(doc["uri"]).path))
+        path = path_of_uri(doc["uri"])
         return self._files.read(path, doc["parameters"]["dataset"], index * per_event, per_event)
 
     def _read_datum(self, datum_id: str, per_event: int) -> Pixels:

@@ -1,10 +1,11 @@
 """One camera frame: what the documents say of it, and where its pixels are."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote, urlparse
 
 import h5py
 import numpy as np
@@ -48,6 +49,22 @@ class Frame:
     """Whether the pixels are a transmission already, not counts."""
     read: Callable[[], Pixels] = field(repr=False, compare=False)
     """(y, x) pixels, or FrameError; several exposures of one event are averaged."""
+
+
+def time_at_edge(frames: Iterable[Frame], search: tuple[float, float]) -> float:
+    """When the edge was looked at: median time of the frames within the search window (eV), s since the epoch.
+
+    One time stamp that is centuries off does not move it. Of all frames if none is there; NaN without any.
+    """
+    low, high = search
+    all_frames = list(frames)
+    near = [frame.time for frame in all_frames if low <= frame.energy <= high]
+    return float(np.median(near or [frame.time for frame in all_frames] or [np.nan]))
+
+
+def path_of_uri(uri: str) -> Path:
+    """Where on this machine the file of an address lies."""
+    return Path(unquote(urlparse(uri).path))
 
 
 def open_frames(path: Path) -> h5py.File:

@@ -11,8 +11,9 @@ from redoxscope.live.errors import UserError
 from redoxscope.live.export.surfaces import write_surface
 from redoxscope.live.export.targets import check_target
 from redoxscope.live.export.volume_file import Volume, VolumeFile
+from redoxscope.live.nexus import nice
 from redoxscope.live.series_folder import SeriesFolder, find_series
-from redoxscope.live.stored import StoredSurface
+from redoxscope.live.stored import StoredSurface, front_energy_of
 
 _SAME_SIZE = 1e-3
 """Part by which voxels may differ: over 500 of them half a voxel."""
@@ -33,7 +34,7 @@ def speed(data: Path, before: str, after: str, *, energy: float | None, out: Pat
         _check_out(out, folders)
     a, b = (_volume(folder, data) for folder in folders)
     _check_pair(first.name, a, second.name, b)
-    level = float(first.facts.profile.get("front", {}).get("energy", 8341.0)) if energy is None else energy
+    level = front_energy_of(first.facts.profile) if energy is None else energy
     fields = a.channel("edge_energy"), b.channel("edge_energy")
     for folder, field in zip(folders, fields, strict=True):
         _check_front(folder.name, field, level)
@@ -107,7 +108,7 @@ def _check_front(name: str, field: Volume, level: float) -> None:
 
 
 def _lines(motion: SolidMotion, level: float, unit: str, hours: float) -> list[str]:
-    length = "µm" if unit == "um" else unit
+    length = nice(unit)
     mean, low, high = (_HOUR * value for value in (motion.mean, *motion.quartiles))
     area = motion.vertex_area.sum()
     return [

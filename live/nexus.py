@@ -37,6 +37,11 @@ class Quantity:
         return np.nan if self.dtype.startswith("f") else 0
 
 
+def nice(unit: str) -> str:
+    """A unit of the files as it is printed: um becomes µm, powers are raised."""
+    return unit.replace("um", "µm").replace("^2", "²")
+
+
 MAPS: Mapping[str, Quantity] = {
     "edge_energy": Quantity("f4", "eV", "edge energy, NaN where there is no material"),
     "edge_energy_sigma": Quantity("f4", "eV", "one standard deviation of the edge energy"),

@@ -12,6 +12,7 @@ from redoxscope.analysis.front_line import front_field, median_speed
 from redoxscope.analysis.neighbours import with_neighbours
 from redoxscope.analysis.statistics import histogram, transformed_fraction
 from redoxscope.live.edge_maps import Maps
+from redoxscope.live.frames import time_at_edge
 from redoxscope.live.map_scan import MapScan
 from redoxscope.live.profile import Profile
 from redoxscope.live.profile_tables import EdgeTable
@@ -25,9 +26,7 @@ def scan_record(scan: MapScan, maps: Maps, profile: Profile, *, complete: bool =
     Noisy pixels lean on their neighbours here, if the profile does not say otherwise; the front line, which is smoothed
     as it needs, and the scans to come go by what each pixel says itself.
 
-    The scan's time is the median over the frames of the search window: that is when the edge was looked at, and one
-    time stamp that is centuries off does not move it. The front line is that of a `complete` scan only: half a map has
-    half a front.
+    The front line is that of a `complete` scan only: half a map has half a front.
     """
     found = _shown(maps.main, profile.edge)
     window = profile.front_window()
@@ -38,9 +37,7 @@ def scan_record(scan: MapScan, maps: Maps, profile: Profile, *, complete: bool =
     for slot, placed in scan.placed.items():
         shift[slot], magnification[slot], quality[slot] = placed.shift, placed.scale, placed.quality
     frames = list(scan.sample_frames())
-    low, high = profile.edge.search
-    near = [f.time for f in frames if low <= f.energy <= high] or [f.time for f in frames]
-    time = float(np.median(near)) if near else float("nan")
+    time = time_at_edge(frames, profile.edge.search)
     warm = [f.temperature for f in frames if np.isfinite(f.temperature)]
     expected = scan.run.expected
     expected = max(size, 0 if expected is None else expected)

@@ -165,11 +165,16 @@ def read_series(path: Path, pixel_size: float | None = None) -> StoredSeries:
         profile = json.loads(provenance["profile"].asstr()[()])
         return StoredSeries(
             name=str(provenance["series"].asstr()[()]),
-            front_energy=float(profile.get("front", {}).get("energy", 8341.0)),
+            front_energy=front_energy_of(profile),
             scans=_scans(path, entry["scan"], pixel_size) if "scan" in entry else None,
             solid=_solid(entry["volume"]) if "volume" in entry else None,
             topography=_topography(path, entry["topography"]) if "topography" in entry else None,
         )
+
+
+def front_energy_of(profile: Mapping[str, Any]) -> float:
+    """eV, by the profile that a series was made with."""
+    return float(profile.get("front", {}).get("energy", 8341.0))
 
 
 def _scans(path: Path, group: h5py.Group, pixel_size: float | None) -> Scans:

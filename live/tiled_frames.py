@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 import event_model
 import h5py
 import numpy as np
 
 from redoxscope.live.atomic import replacing
+from redoxscope.live.frames import path_of_uri
 from redoxscope.live.tiled_layout import Place, virtual_layout
 from redoxscope.live.tiled_text import file_uri, plain
 from redoxscope.live.tiled_virtual import rows_per_part
@@ -114,7 +114,7 @@ class StoredRun:
             return
         stream, key, parameters = self._streams[name], resource["data_key"], resource["parameters"]
         count = _per_event(stream.keys.get(key, {}))
-        path = Path(unquote(urlparse(resource["uri"]).path))
+        path = path_of_uri(resource["uri"])
         places = stream.places.setdefault(key, {})
         dataset = str(parameters.get("dataset", parameters.get("path")))
         for i, number in enumerate(range(doc["seq_nums"]["start"], doc["seq_nums"]["stop"])):

@@ -4,7 +4,8 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import unquote, urlparse
+
+from redoxscope.live.frames import path_of_uri
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -19,9 +20,7 @@ def remove_leftovers(folder: Path) -> None:
         return
     try:
         with closing(sqlite3.connect(f"{(folder / 'catalog.db').as_uri()}?mode=ro", uri=True)) as catalogue:
-            named = [
-                Path(unquote(urlparse(uri).path)).parts for (uri,) in catalogue.execute("SELECT data_uri FROM assets")
-            ]
+            named = [path_of_uri(uri).parts for (uri,) in catalogue.execute("SELECT data_uri FROM assets")]
     except sqlite3.Error:
         return
     # By their ends, so that a folder that was moved as a whole loses nothing.

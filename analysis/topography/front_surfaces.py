@@ -95,11 +95,11 @@ class Fronts:
 
     surfaces: tuple[FrontSurface, ...]
     smooth: SmoothField | None
-    """The field whose level sets they are; None if it has no known voxel."""
+    """The field whose level sets they are; None if it has no known voxel, or there is no level."""
     noise: Noise
     """Of the field."""
     surface_window: float
-    """σ of the window whose surfaces are drawn, µm; NaN if the field has no known voxel."""
+    """σ of the window whose surfaces are drawn, µm; NaN if the field has no known voxel, or there is no level."""
     fixed_window: float
     """σ of the window of the `_fixed` curvatures, µm; NaN if there is no surface."""
 
@@ -117,7 +117,7 @@ def front_surfaces(
     sigma : (z, y, x) how noisy each voxel is compared to the others; in any unit, not positive where not known
     window : σ of the flat-top window whose surfaces are drawn, voxels; by default found from the noise
     """
-    if not np.isfinite(field).any():
+    if not len(levels) or not np.isfinite(field).any():
         nothing = tuple(_without_vertices(float(level)) for level in levels)
         return Fronts(nothing, None, Noise(0.0, 0.0, 0.0), np.nan, np.nan)
     whole = continue_field(field)
@@ -197,8 +197,7 @@ def _surface_window(whole: ContinuedField, ladder: list[Level], levels: Floats, 
 
 def _smooth(whole: ContinuedField, ladder: list[Level], window: float) -> SmoothField:
     """Smoothed by a window, by what the ladder has of it already."""
-    if window in WINDOWS:
-        w = int(np.argmin(np.abs(WINDOWS - window)))
+    for w in np.flatnonzero(window == WINDOWS):
         return smooth_field_on(whole, ladder[w], ladder[w + 1])
     return smooth_field(whole, window)
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from redoxscope.analysis.topography.alternation import Alternation
 from redoxscope.analysis.topography.domains import Domains
 from redoxscope.analysis.topography.front_statistics import front_statistics
-from redoxscope.analysis.topography.front_surfaces import Fronts, FrontSurface, front_surfaces
+from redoxscope.analysis.topography.front_surfaces import FrontSurface, front_surfaces
 from redoxscope.analysis.topography.noise import Noise
 from redoxscope.analysis.topography.particle_table import ParticleTable
 from redoxscope.analysis.topography.shape_statistics import Bins, ShapeStatistics
@@ -23,7 +23,6 @@ Floats = NDArray[np.floating]
 
 DEFAULT_LEVELS = np.arange(8338.0, 8342.01, 0.5)
 """eV, as in Mu et al. (2018), Fig. 4."""
-_NO_FRONTS = Fronts((), None, Noise(0.0, 0.0, 0.0), np.nan, np.nan)
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def topography(
     if strange.size:
         raise ValueError(f"a level of {strange[0]:g} eV has no surface: levels must be finite")
     bins = Bins.make(size, curvature_edges)
-    fronts = front_surfaces(field, iso, size, sigma, window) if iso.size else _NO_FRONTS
+    fronts = front_surfaces(field, iso, size, sigma, window)
     found = front_statistics(field, fronts, iso, size, bins)
     return Topography(
         **{f.name: getattr(found.shape, f.name) for f in fields(found.shape)},

@@ -21,6 +21,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from redoxscope.live.atomic import replacing
+from redoxscope.live.nexus import nice as nice
 
 WIDTH = 180 / 25.4
 """Inches: a page of two columns."""
@@ -123,10 +124,9 @@ def scale_bar(axes: Axes, unit: str, *, colour: str = "black") -> None:
     level = bottom + 0.03 * (top - bottom)
     bar: Any = {"color": colour, "path_effects": _HALO, "clip_on": False}
     axes.plot([start, end], [level, level], linewidth=1.8, solid_capstyle="butt", **bar)
-    name = "µm" if unit == "um" else unit
     middle = ((start + end) / 2, level)
     axes.annotate(
-        f"{length:g} {name}", middle, (0, 2), textcoords="offset points", ha="center", va="bottom", fontsize=6.5,
+        f"{length:g} {nice(unit)}", middle, (0, 2), textcoords="offset points", ha="center", va="bottom", fontsize=6.5,
         color=colour, path_effects=_HALO, annotation_clip=False,
     )  # fmt: skip
 
@@ -135,11 +135,6 @@ def round_length(about: float) -> float:
     """The largest of 1, 2, 5 times a power of ten that is no longer than `about`."""
     power = 10.0 ** np.floor(np.log10(about))
     return float(max(step for step in (1, 2, 5) if step * power <= about * 1.0001) * power)
-
-
-def nice(unit: str) -> str:
-    """A unit of the files as it is printed: um becomes µm, powers are raised."""
-    return unit.replace("um", "µm").replace("^2", "²").replace("1/", "1/")
 
 
 def colours(values: NDArray[np.floating], cmap: str = TIME_MAP) -> list[tuple[float, float, float, float]]:

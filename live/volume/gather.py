@@ -9,6 +9,7 @@ an angle they are counted as bad. An energy that lacks angles keeps them empty: 
 energies what it would have shown. Flats of another size than the frames are told, those of the nearest energy serve.
 """
 
+import itertools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from redoxscope.live import journal
 from redoxscope.live.calibration import BEAM_JUMP, SAME_ENERGY, Calibration
 from redoxscope.live.documents import RunReader
 from redoxscope.live.errors import UserError
-from redoxscope.live.frames import Frame, FrameError, FrameFiles, UnreadableFile
+from redoxscope.live.frames import Frame, FrameError, FrameFiles, UnreadableFile, time_at_edge
 from redoxscope.live.profile import Profile
 from redoxscope.live.volume.tomograms import Made, TomogramFiles
 
@@ -156,10 +157,7 @@ class Gatherer:
 
     def time(self) -> float:
         """When the edge was looked at, as of a XANES scan: s since the epoch, NaN if it is not known."""
-        low, high = self.profile.edge.search
-        times = {energy: [frame.time for frame in frames] for energy, frames in self._samples.items()}
-        near = [time for energy, of in times.items() if low <= energy <= high for time in of]
-        return float(np.median(near or [time for of in times.values() for time in of] or [np.nan]))
+        return time_at_edge(itertools.chain(*self._samples.values()), self.profile.edge.search)
 
     def missing(self) -> list[str]:
         """What to say of energies that were announced and of which there is nothing."""
