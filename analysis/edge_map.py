@@ -12,23 +12,21 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from redoxscope.analysis.definitions import finder
 from redoxscope.analysis.described import Described, Filed, as_they_are, describe
+from redoxscope.analysis.estimate import estimator
 from redoxscope.analysis.expected import Spectrum
-from redoxscope.analysis.finder import as_steep_as
-from redoxscope.analysis.first_scan import predicted_functionals
+from redoxscope.analysis.first_scan import Predicted, predicted_functionals
 from redoxscope.analysis.frame_stack import FrameStack
-from redoxscope.analysis.jump_trend import Trend, learn_trend
+from redoxscope.analysis.jump_trend import learn_trend
 from redoxscope.analysis.known_map import FINAL as FINAL
 from redoxscope.analysis.known_map import NONE as NONE
 from redoxscope.analysis.known_map import PROVISIONAL as PROVISIONAL
 from redoxscope.analysis.known_map import Map as Map
-from redoxscope.analysis.known_map import empty_map, half_jump_before, population_of, trend_until
+from redoxscope.analysis.known_map import empty_map, population_of, trend_until
 from redoxscope.analysis.lost_energies import complete, lost_energies
-from redoxscope.analysis.previous_scan import Population, learn_population, tell_jump
-from redoxscope.analysis.scan_pass import Estimator, KnownJump, evaluate_scan
+from redoxscope.analysis.previous_scan import Population, learn_population
+from redoxscope.analysis.scan_pass import evaluate_scan
 from redoxscope.analysis.subspace import identity, learners
-from redoxscope.analysis.unseen_shift import unseen_shift
 from redoxscope.analysis.xanes import Edge, Floats, Functionals, functionals
 
 _TYPICAL = 0.02
@@ -142,9 +140,9 @@ class EdgeMap:
         half_jump = self.edge.definition == "half_jump"
         trend, population = trend_until(previous, self.edge), population_of(previous)
         filed = self._filed()
-        predicts = early is None and not final
-        if predicts:
-            wanted = self._predicted(filed)
+        predicted = self._predicted(filed) if early is None and not final else None
+        if early is None and not final:
+            wanted = predicted.wanted if predicted else None
         else:
             wanted = functionals(self._energies, filed.mask, self.edge, jump_known=early is not None)
         if (
@@ -156,11 +154,15 @@ class EdgeMap:
         own = as_they_are(filed)
         if subspace and np.count_nonzero(filed.usable) > filed.rows.size:
             own = describe(self._stack, filed, wanted, self.edge.min_jump, jump_known=early is not None)
-            if predicts:
-                wanted = self._predicted(filed, own, wanted) or wanted
+            if predicted:
+                predicted = self._predicted(filed, own, wanted) or predicted
+                wanted = predicted.wanted
         if final and half_jump:
             wanted, population = self._completed(filed, own, wanted, population)
-        how, jump = self._estimator(filed, own, wanted, early, trend, population, final=final)
+        some = self._some(filed, own) if own.folds or (half_jump and filed.usable.any()) else None
+        how, jump = estimator(
+            self._energies, self.edge, filed, own, wanted, some, predicted, early, trend, population, final=final
+        )
         found = evaluate_scan(
             self._stack, filed.rows, filed.usable, own.sample, self.edge, how, jump, early, final=final
         )
@@ -201,19 +203,20 @@ class EdgeMap:
 
     def _predicted(
         self, filed: Filed, own: Described | None = None, plain: Functionals | None = None
-    ) -> Functionals | None:
+    ) -> Predicted | None:
         """The jump from what has been seen behind the edge: of the typical spectrum, or of those that are described."""
+        typical, some = None, None
         if own is None or plain is None:
-            typical = None
             if self._references and filed.usable.any():
                 typical = self._some(filed)[1].mean(axis=1, dtype=np.float64)
             basis, spread = identity(filed.rows.size), filed.noise * _TYPICAL
         else:
-            basis, typical = own.basis, own.spectra.mean(axis=1, dtype=np.float64)
+            basis, typical, some = own.basis, own.spectra.mean(axis=1, dtype=np.float64), (own.spectra, own.own)
             jump = max(float(np.median(plain.jump[filed.rows] @ own.spectra)), self.edge.min_jump)
             unit = float(np.median(own.own)) / jump
             spread = basis.noise * (unit if np.isfinite(unit) else _TYPICAL)
-        return predicted_functionals(self._energies, filed.rows, self.edge, basis, spread, self._references, typical)
+        known = (self._references, typical, some)
+        return predicted_functionals(self._energies, filed.rows, self.edge, basis, spread, *known)
 
     def _completed(
         self, filed: Filed, own: Described, plain: Functionals, population: Population
@@ -234,54 +237,6 @@ class EdgeMap:
             learnt = (self.edge, basis, own.spectra, own.own)
             population = learn_population(self._energies[at], *learnt, population, doubt)
         return plain, population
-
-    def _estimator(
-        self,
-        filed: Filed,
-        own: Described,
-        wanted: Functionals,
-        early: Map | None,
-        trend: Trend,
-        population: Population,
-        *,
-        final: bool,
-    ) -> tuple[Estimator, KnownJump]:
-        """How edges are found in the spectra, and what of their jump comes from elsewhere."""
-        # What folded spectra may lack, repetitions lack as well: it is no noise.
-        shown = replace(own.basis, hidden=min(own.basis.learnt, own.basis.hidden))
-        find = finder(wanted, self.edge, filed.mask, own.noise, shown, smooth=own.folds)
-        lacking = 0.0
-        if not final and own.folds:
-            rest = replace(own.basis, hidden=own.basis.hidden - shown.hidden).left_out(own.noise)
-            lacking = float(((wanted.above[:, filed.mask] @ rest) ** 2).sum(axis=1).mean())
-        half_jump, origin = self.edge.definition == "half_jump", self.edge.nominal + self.edge.energy_offset
-        nothing = np.zeros((0, filed.usable.size), dtype=np.float32)
-        jump = KnownJump(nothing, 0.0, lacking, wanted.doubt if half_jump else 0.0)
-        if early is not None and half_jump:
-            share, slope, drift, moved = 1.0, early.jump_slope, trend.drift, trend.sigma
-            told = None
-            if own.folds:
-                before = (half_jump_before(early, origin, share, slope, own.pick), early.jump_noise)
-                learnt = (*before, own.spectra, own.own, own.basis, find)
-                told = tell_jump(self._energies, filed.rows, self.edge, population, trend, *learnt)
-            if told is not None:
-                share, slope, drift, moved = told.share, told.slope, told.drift, told.trend
-                find = finder(told.wanted, self.edge, filed.mask, own.noise, shown, smooth=True)
-                # Of a pixel that the basis does not describe, its own jump before says more.
-                wanted = replace(wanted, above=share * wanted.above)
-            half = half_jump_before(early, origin, share, slope)
-            jump = KnownJump(half, 0.25 * share**2 * early.jump_noise, lacking, drift, moved)
-        plain, unseen = find, 0.0
-        if own.folds:
-            plain = finder(wanted, self.edge, filed.mask, own.noise, identity(filed.rows.size), smooth=False)
-        if own.folds or (half_jump and filed.usable.any()):
-            pick, spectra = self._some(filed, own)
-            typical, half = spectra.mean(axis=1, dtype=np.float64), jump.half[:, pick]
-            if own.folds and (final or early is not None):
-                unseen = unseen_shift(self._energies[filed.rows], own.basis, typical, half, plain)
-            if half_jump:
-                plain = as_steep_as(plain, typical, half)
-        return Estimator(find if own.folds else plain, plain, own.basis, own.folds, own.noise, own.limit, unseen), jump
 
     def _usable(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         """(pixel,) which have enough valid samples in each window."""

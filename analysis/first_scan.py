@@ -1,13 +1,23 @@
 """The half-jump of a scan that is under way, when there is no earlier scan whose jump could be taken."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from redoxscope.analysis.expected import Prior, Spectrum, difference, generic, line, of_references, predict
-from redoxscope.analysis.subspace import Basis
+from redoxscope.analysis.belonging import Belonging, belonging
+from redoxscope.analysis.expected import (
+    Prediction,
+    Prior,
+    Spectrum,
+    difference,
+    generic,
+    line,
+    of_references,
+    predict,
+)
+from redoxscope.analysis.subspace import Basis, unit
 from redoxscope.analysis.unseen_shift import variance_beside
 from redoxscope.analysis.xanes import Edge, Floats, Functionals, with_half
 
@@ -15,8 +25,21 @@ _PLATEAU = 3
 """Samples on the plateau; fewer say nothing."""
 _DOUBTFUL = 0.25
 """Relative doubt of the jump beyond which nothing is said."""
+_SURE = 3.09
+"""One spectrum as expected in a thousand is taken for another one: it would be a hole in the map."""
 _COULD = 0.5
 """What a variance is expected to be that shows nothing, in its standard errors: any amplitude being as likely, 0.48."""
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The half-jump of spectra that are as expected, and of others."""
+
+    wanted: Functionals
+    others: Functionals | None = None
+    """None if nothing can be said of them."""
+    belonging: Belonging | None = None
+    """Which are as expected; None if that is all."""
 
 
 def predicted_functionals(
@@ -27,7 +50,8 @@ def predicted_functionals(
     noise: NDArray[np.float64],
     references: Sequence[Spectrum] = (),
     typical: NDArray[np.float64] | None = None,
-) -> Functionals | None:
+    some: tuple[NDArray[np.float32], NDArray[np.floating]] | None = None,
+) -> Predicted | None:
     """The functionals while part of the post-edge is still to come: its line is predicted from what has been seen.
 
     Reference spectra serve until three energies of the post-edge are in, which say more. None while there is no
@@ -40,6 +64,7 @@ def predicted_functionals(
     basis : what the samples are folded into; noise : (r,) their standard deviation, in units of the typical jump
     references : spectra of phases that are expected
     typical : (r,) mean spectrum of the sample; without it the references say nothing
+    some : (r, pixel) spectra that the basis was learnt from, and (pixel,) or (1,) standard deviation of their samples
     """
     x = np.asarray(energies - edge.nominal, dtype=np.float64)
     seen = np.zeros(x.size, dtype=bool)
@@ -69,15 +94,29 @@ def predicted_functionals(
     predicted = min(predictions, key=lambda p: p.doubt, default=None)
     if predicted is None or predicted.doubt > _DOUBTFUL:
         return None
-    half = np.zeros((2, x.size))
-    half[:, rows] = 0.5 * predicted.jump_line @ over
-    found = with_half(x, seen, edge, pre, half, predicted.doubt)
+
+    def halved(said: Prediction) -> Functionals:
+        half = np.zeros((2, x.size))
+        half[:, rows] = 0.5 * said.jump_line @ over
+        return with_half(x, seen, edge, pre, half, said.doubt)
+
+    found = halved(predicted)
     folds = len(basis.fold) < rows.size and bool(noise.all())
     if typical is None or priors[-1].apart.size == 0 or predicted is not predictions[-1] or not folds:
-        return found
-    return replace(
-        found, doubt=float(np.hypot(found.doubt, _lost(rows, priors[-1], found, basis, over, typical, noise)))
-    )
+        return Predicted(found)
+    lost = _lost(rows, priors[-1], found, basis, over, typical, noise)
+    found = replace(found, doubt=float(np.hypot(found.doubt, lost)))
+    if some is None:
+        return Predicted(found)
+    # Of what is unlike the references, the plateau says nothing either.
+    anything = generic(x, behind, plateau[:0], post, edge.plateau_ratio, edge.plateau_scatter)
+    other = predict(x, behind, anything, spread @ spread.T)
+    coefficients, error = basis.fold.astype(np.float32) @ some[0], over @ basis.folded_error(basis.noise)
+    half = (found.half_jump_line[0, rows] @ basis.vectors).astype(np.float32) @ coefficients
+    like = belonging(priors[-1], over @ basis.vectors, error @ error.T, coefficients, unit(some[1]), half, sure=_SURE)
+    if other is None or other.doubt > _DOUBTFUL:
+        return Predicted(found, None, like)
+    return Predicted(found, halved(other), like)
 
 
 def _lost(

@@ -4,36 +4,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from redoxscope.analysis.belonging import Belonging
 from redoxscope.analysis.finder import Finder
 from redoxscope.analysis.finding import FAST, combine, find_edges
 from redoxscope.analysis.frame_stack import BLACK, TILE, bridge
-
-
-@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _doubt(
-    at: NDArray[np.float32],
-    steep: NDArray[np.float32],
-    half: NDArray[np.float32],
-    half_variance: float,
-    lacking: float,
-    jump: NDArray[np.float32],
-    drift: float,
-    trend: float,
-    noise: NDArray[np.float32],
-    sigma: NDArray[np.float32],
-    total: NDArray[np.float32],
-) -> None:
-    """Add the noise of half the jump to sigma, and what that is not known to on top of it: see `evaluate_tiles`."""
-    known = half.shape[0] > 0
-    for p in range(total.size):
-        level = (half[0, p] if known else np.float32(0.5) * jump[p]) / noise[p]
-        moved = at[p] - half[2, p] if known else np.float32(0.0)
-        part = np.float32(drift * drift) + np.float32(trend * trend) * moved * moved
-        flat = np.float32(1.0) / (steep[p] * steep[p])
-        seen = sigma[p] * sigma[p] + np.float32(half_variance) * flat
-        sigma[p] = np.sqrt(seen)
-        more = np.float32(lacking) + (level * level * part if drift > 0 else np.float32(0.0))
-        total[p] = np.sqrt(seen + more * flat)
+from redoxscope.analysis.strange import add_doubt, evaluate_anew, mark_misfits, mark_strangers
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
@@ -47,13 +22,17 @@ def evaluate_tiles(
     fold: NDArray[np.float32],
     whiten: NDArray[np.float32],
     limit: float,
+    known: Belonging,
     find: Finder,
+    other: Finder,
     plain: Finder,
     half: NDArray[np.float32],
     half_variance: float,
     lacking: float,
     drift: float,
     trend: float,
+    own_drift: float,
+    own_trend: float,
     unseen: float,
     sample: NDArray[np.float32],
     at: NDArray[np.float32],
@@ -73,11 +52,13 @@ def evaluate_tiles(
     fold : (k, n) coefficients of a basis as `learn` makes it, or (0, n): the samples are evaluated by `plain`
     whiten : (n,) one over the samples' relative standard deviation
     limit : a spectrum whose residual, in units of its sample variance, exceeds this is evaluated by `plain`
-    find, plain : see `Finder`; of k coefficients, and of n samples
+    known : one that is not of the phases that are known, by half the jump in `half`, is evaluated by `other`
+    find, other, plain : see `Finder`; of k coefficients, and the last of n samples
     half : (3, pixel) a line for `find_edges` and the edge it was right for, eV from the nominal one, or (0, pixel)
     half_variance, lacking : variance of its noise, and of what the folded rows may lack, in units of the pixel's sample
         variance
     drift, trend : relative standard deviation of the jump that comes on top of it, and that per eV of the edge's way
+    own_drift, own_trend : the same of what is evaluated by `other` or `plain`
     unseen : standard deviation (eV) of the edge's place that folded spectra do not show
     sample : (pixel,) or (1,) standard deviation of a sample; NaN if unknown
     at, sigma, jump, strange : (pixel,) are filled; eV from the nominal edge, that by the samples' noise in eV; whether
@@ -98,13 +79,17 @@ def evaluate_tiles(
             fold,
             whiten,
             limit,
+            known,
             find,
+            other,
             plain,
             half[:, part],
             half_variance,
             lacking,
             drift,
             trend,
+            own_drift,
+            own_trend,
             unseen,
             noise,
             at[part],
@@ -122,13 +107,17 @@ def _evaluate(
     fold: NDArray[np.float32],
     whiten: NDArray[np.float32],
     limit: float,
+    known: Belonging,
     find: Finder,
+    other: Finder,
     plain: Finder,
     half: NDArray[np.float32],
     half_variance: float,
     lacking: float,
     drift: float,
     trend: float,
+    own_drift: float,
+    own_trend: float,
     unseen: float,
     noise: NDArray[np.float32],
     at: NDArray[np.float32],
@@ -138,7 +127,7 @@ def _evaluate(
     strange: NDArray[np.bool_],
 ) -> tuple[float, float]:
     """One tile's pixels; its two sums."""
-    n, terms, size = block.shape[0], fold.shape[0], at.size
+    terms, size = fold.shape[0], at.size
     level = np.ascontiguousarray(half)
     height = np.zeros((2, size), dtype=np.float32)
     c = block
@@ -150,32 +139,16 @@ def _evaluate(
     combine(by.slope.reshape(1, -1), c, height[1:])
     steep = np.empty(size, dtype=np.float32)
     find_edges(by, c, level, at, sigma, steep)
-    _doubt(at, steep, level, half_variance, lacking, height[0], drift, trend, noise, sigma, total)
-    count = _misfits(block, c, whiten, noise, limit, usable, strange) if terms > 0 else 0
-    if count > 0:
-        own = np.empty((n, count), dtype=np.float32)
-        own_level = np.empty((half.shape[0], count), dtype=np.float32)
-        own_at, own_sigma = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
-        own_steep, own_noise = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
-        own_total = np.empty(min(count, total.size), dtype=np.float32)
-        where = np.flatnonzero(strange)
-        for q in range(count):
-            p = where[q]
-            own_noise[q] = noise[p]
-            for i in range(n):
-                own[i, q] = block[i, p]
-            for i in range(own_level.shape[0]):
-                own_level[i, q] = level[i, p]
-        own_height = np.zeros((1, count), dtype=np.float32)
-        combine(plain.jump.reshape(1, -1), own, own_height)
-        find_edges(plain, own, own_level, own_at, own_sigma, own_steep)
-        of_half = (half_variance, 0.0, own_height[0], drift, trend)
-        _doubt(own_at, own_steep, own_level, *of_half, own_noise, own_sigma, own_total)
-        for q in range(count):
-            p = where[q]
-            at[p], sigma[p], height[0, p] = own_at[q], own_sigma[q], own_height[0, q]
-            if total.size > 0:
-                total[p] = own_total[q]
+    add_doubt(at, steep, level, half_variance, lacking, height[0], drift, trend, noise, sigma, total)
+    if terms > 0:
+        mark_misfits(block, c, whiten, noise, limit, usable, strange)
+        found = (at, sigma, total, height[0])
+        if known.spread.size > 0:
+            unlike = np.zeros(size, dtype=np.bool_)
+            of_jump = level[0] if half.shape[0] > 0 else np.float32(0.5) * height[0]
+            mark_strangers(c, known, of_jump, noise, usable, strange, unlike)
+            evaluate_anew(unlike, c, other, level, half_variance, lacking, own_drift, own_trend, noise, *found)
+        evaluate_anew(strange, block, plain, level, half_variance, 0.0, own_drift, own_trend, noise, *found)
     first, second = 0.0, 0.0
     tall, lean = height[0], height[1]
     for p in range(size):
@@ -217,45 +190,6 @@ def _finite(block: NDArray[np.float32]) -> bool:
     for i in range(samples.size):
         missing += 0 if abs(samples[i]) < np.float32(BLACK) else 1
     return missing == 0
-
-
-@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _misfits(
-    block: NDArray[np.float32],
-    c: NDArray[np.float32],
-    whiten: NDArray[np.float32],
-    noise: NDArray[np.float32],
-    limit: float,
-    usable: NDArray[np.bool_],
-    odd: NDArray[np.bool_],
-) -> int:
-    """Mark the usable pixels of a block whose residual exceeds the limit; how many they are.
-
-    The coefficients being those of an orthonormal basis of whitened spectra, the residual is the sum of their squares
-    less that of the coefficients'. Where no more than rounding is left, it is nothing.
-    """
-    n, size = block.shape
-    total, inside = np.zeros(size, dtype=np.float32), np.zeros(size, dtype=np.float32)
-    for i in range(0, n - 1, 2):
-        u, v, a, b = block[i], block[i + 1], whiten[i] * whiten[i], whiten[i + 1] * whiten[i + 1]
-        for p in range(size):
-            total[p] += a * u[p] * u[p] + b * v[p] * v[p]
-    if n % 2:
-        u, a = block[n - 1], whiten[n - 1] * whiten[n - 1]
-        for p in range(size):
-            total[p] += a * u[p] * u[p]
-    for k in range(c.shape[0]):
-        u = c[k]
-        for p in range(size):
-            inside[p] += u[p] * u[p]
-    count = 0
-    for p in range(size):
-        unit = noise[p] if noise[p] > np.float32(0.0) else np.float32(1.0)
-        rest = total[p] - inside[p]
-        large = (rest > np.float32(limit) * unit * unit) & (rest > np.float32(1e-6) * total[p])
-        odd[p] = usable[p] & large
-        count += 1 if odd[p] else 0
-    return count
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")

@@ -6,12 +6,13 @@ whose rise has just been seen, of phases that were there already even to the noi
 (`expected.predict`) takes the jump before for one more sample, and each counts by what it knows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from redoxscope.analysis.belonging import Belonging, belonging, nothing_known
 from redoxscope.analysis.crossing import find_in_rows
 from redoxscope.analysis.expected import Doubles, Numbers, Prior, generic, line, of_population, predict
 from redoxscope.analysis.finder import Finder
@@ -24,6 +25,12 @@ _FOLDING = 0.1
 spectra must not pass for a sample without noise."""
 _FAR, _OF_MOVED = 0.5, 0.75
 """What the spectra have that is new is put down to the edge's way by this part, where the way (eV) is that long."""
+
+_SURE = 2.33
+"""One spectrum of the population in a hundred is taken for a strange one, too: its own jump says almost as much."""
+_OTHER = 0.02
+"""Relative standard deviation of the jump between phases of the same mass, of which one is not known: that of the
+baselines' windows in the wiggles of nickel and its oxides."""
 
 
 class Population(NamedTuple):
@@ -88,7 +95,7 @@ def learn_population(
 
 
 @dataclass(frozen=True)
-class Told:
+class Part:
     """How half the jump is made of the samples on file and of the jump before."""
 
     wanted: Functionals
@@ -100,6 +107,16 @@ class Told:
     trend: float
     """Relative standard deviation of the jump over `share`, the samples' noise not counted, and that of it per eV that
     the edge has moved"""
+
+
+@dataclass(frozen=True)
+class Told:
+    """The jump of spectra like those of the scans before, and of others."""
+
+    of_known: Part
+    of_others: Part
+    belonging: Belonging
+    """Which are like those."""
 
 
 def tell_jump(
@@ -140,36 +157,45 @@ def tell_jump(
     noise = float((unit(sample).astype(np.float64) ** 2).mean()) / square
     over = (np.eye(x.size) - pre[0] - np.outer(x, pre[1]))[:, rows]
     moment = over @ (spectra @ spectra.T).astype(np.float64) @ over.T / (half.shape[1] * square)
-    samples = over * basis.noise**2 * noise @ over.T
-    folded = over @ basis.vectors @ basis.error(basis.noise)
-    at, *_ = find_in_rows(basis.fold.astype(np.float32) @ spectra, find, half)
+    samples = over * basis.noise**2 @ over.T
+    rise = over @ basis.vectors
+    folded = rise @ basis.error(basis.noise)
+    of_samples = folded @ folded.T + _FOLDING * samples
+    coefficients = basis.fold.astype(np.float32) @ spectra
+    at, *_ = find_in_rows(coefficients, find, half)
     moved = (at - half[2])[np.isfinite(at)]
     way = float(np.sqrt((moved**2).mean())) if moved.size else 0.0
     used = np.flatnonzero(seen & (x >= edge.search[0] - edge.nominal))
     known = population.at(energies)
-    priors = [
-        of_population(x, behind, used, known.mean, known.covariance, moment, samples),
-        generic(x, behind, behind[:0], behind[seen[behind]], edge.plateau_ratio, edge.plateau_scatter),
-    ]
-    spread = _with_one_more(
-        folded @ folded.T * noise + _FOLDING * samples, jump_noise * noise * float((basis.noise**2).mean())
-    )
-    variance = trend.drift**2 + (trend.sigma * way) ** 2
-    found = [predict(np.append(x, 0.0), behind, _with_jump(prior, variance), spread) for prior in priors]
-    best, prior = min(
-        ((told, prior) for told, prior in zip(found, priors, strict=True) if told is not None),
-        key=lambda pair: pair[0].doubt ** 2 + float(pair[0].jump_line[0] @ spread @ pair[0].jump_line[0]),
-    )
-    weights, (share, slope) = best.jump_line[:, :-1], (float(weight) for weight in best.jump_line[:, -1])
-    # What is new in the spectra is in those whose edge has moved.
-    new = float(weights[0] @ (prior.covariance - known.covariance) @ weights[0]) if prior is priors[0] else 0.0
-    new *= min(1.0, (way / _FAR) ** 2) * _OF_MOVED / share**2
-    per_eV = trend.sigma**2 + new / max(way, _FAR) ** 2
-    rest = max(best.doubt**2 / share**2 - per_eV * way**2, 0.0)
-    half_line = np.zeros((2, x.size))
-    half_line[:, rows] = 0.5 * weights @ over
-    wanted = with_half(x, seen, edge, pre, half_line, 0.0)
-    return Told(wanted, share, slope, float(np.sqrt(rest)), float(np.sqrt(per_eV)))
+    alike = of_population(x, behind, used, known.mean, known.covariance, moment, samples * noise)
+    spread = _with_one_more(of_samples * noise, jump_noise * noise * float((basis.noise**2).mean()))
+
+    def part(prior: Prior, other: float, new: Doubles) -> tuple[float, Part]:
+        """Its variance, and how the jump is made; `other` on top of the jump's drift, and what in the prior is new."""
+        drift = float(np.hypot(trend.drift, other))
+        best = predict(np.append(x, 0.0), behind, _with_jump(prior, drift**2 + (trend.sigma * way) ** 2), spread)
+        assert best is not None
+        weights, (share, slope) = best.jump_line[:, :-1], (float(weight) for weight in best.jump_line[:, -1])
+        # What is new in the spectra is in those whose edge has moved.
+        of_new = float(weights[0] @ new @ weights[0]) * min(1.0, (way / _FAR) ** 2) * _OF_MOVED / share**2
+        per_eV = trend.sigma**2 + of_new / max(way, _FAR) ** 2
+        rest = max(best.doubt**2 / share**2 - per_eV * way**2, 0.0)
+        half_line = np.zeros((2, x.size))
+        half_line[:, rows] = 0.5 * weights @ over
+        wanted = with_half(x, seen, edge, pre, half_line, 0.0)
+        of_noise = float(best.jump_line[0] @ spread @ best.jump_line[0])
+        return best.doubt**2 + of_noise, Part(wanted, share, slope, float(np.sqrt(rest)), float(np.sqrt(per_eV)))
+
+    anything = generic(x, behind, behind[:0], behind[seen[behind]], edge.plateau_ratio, edge.plateau_scatter)
+    doubt, of_known = part(alike, 0.0, alike.covariance - known.covariance)
+    doubt_of_any, of_any = part(anything, 0.0, np.zeros((x.size, x.size)))
+    if doubt_of_any < doubt:
+        return Told(of_any, of_any, nothing_known(len(basis.fold)))
+    _, of_others = part(anything, _OTHER, np.zeros((x.size, x.size)))
+    # Nor is it known whether their jump goes with the edge as that of the others does.
+    of_others = replace(of_others, trend=float(np.hypot(of_others.trend, trend.value)))
+    met = belonging(alike, rise, of_samples, coefficients, unit(sample), half[0], sure=_SURE)
+    return Told(of_known, of_others, met._replace(spread=met.spread / np.float32(of_known.share**2)))
 
 
 def _with_jump(prior: Prior, variance: float) -> Prior:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from redoxscope.analysis.belonging import Belonging
 from redoxscope.analysis.finder import Finder
 from redoxscope.analysis.frame_stack import FrameStack, NotWholeError
 from redoxscope.analysis.known_map import FINAL, PROVISIONAL, Map
@@ -32,6 +33,10 @@ class Estimator:
     """Residual above which the basis does not describe a spectrum, in units of its sample variance."""
     unseen: float
     """Standard deviation (eV) of the edges' places that folded spectra do not show."""
+    known: Belonging
+    """Which spectra are of phases whose jump `find` can tell."""
+    other: Finder
+    """Of the coefficients of those that are not."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,9 @@ class KnownJump:
     """Relative standard deviation of the jump that comes on top."""
     trend: float = 0.0
     """The same per eV that the edge moved."""
+    own_drift: float = 0.0
+    own_trend: float = 0.0
+    """These two of spectra that are evaluated by `Estimator.plain` or `other`."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +110,10 @@ def evaluate_scan(
     sums = np.empty((stack.holes.size, 2))
     fold = how.basis.fold if how.folds else how.basis.fold[:0]
     folded = (fold.astype(np.float32, order="C"), (1 / how.basis.noise).astype(np.float32), how.limit)
-    jumps = (known.half, known.variance, known.lacking, known.drift, known.trend, how.unseen)
-    given: tuple[Any, ...] = (
-        *(stack.frames, rows, stack.holes, usable, *folded, how.find, how.plain, *jumps, sample),
-        *(energy, noise_sigma, doubted, jump, strange, sums),
-    )
+    doubts = (known.variance, known.lacking, known.drift, known.trend, known.own_drift, known.own_trend, how.unseen)
+    finders, filled = (how.known, how.find, how.other, how.plain), (energy, noise_sigma, doubted, jump, strange, sums)
+    spectra = (stack.frames, rows, stack.holes, usable)
+    given: tuple[Any, ...] = (*spectra, *folded, *finders, known.half, *doubts, sample, *filled)
     if early is None:
         height = jump
         jump_noise = _variance_of(how.find.jump, how.basis, how.noise)

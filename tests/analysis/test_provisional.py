@@ -43,6 +43,7 @@ class Particle:
         self.jump[:, : int(air * SHAPE[1])] = 0
         self.other = self.rng.uniform(0.5, 1.0, SHAPE) * self.jump
         self.state = self.rng.normal(-0.8, 0.8, SHAPE)
+        self.strange = np.zeros(SHAPE, dtype=bool)
 
     def react(self, by):
         self.state = self.state + by
@@ -50,7 +51,8 @@ class Particle:
     def clean(self, energies=ENERGIES):
         part = 1 / (1 + np.exp(-self.state / 0.3))
         old, new, x = (a[:, None, None] for a in (phase(*OLD, energies), phase(*NEW, energies), energies - 8341))
-        return self.jump * (part * new + (1 - part) * old) + self.other * (1 - 3.5e-4 * x)
+        spectra = np.where(self.strange, phase(*STRANGE, energies)[:, None, None], part * new + (1 - part) * old)
+        return self.jump * spectra + self.other * (1 - 3.5e-4 * x)
 
     def truth(self):
         """Half-jump of the spectra without noise: lines by np.polyfit, the crossing on energies 0.05 eV apart."""
@@ -63,12 +65,12 @@ class Particle:
         with np.errstate(invalid="ignore"):
             return (NEAR[first] - 0.05 * high / (high - low)).reshape(SHAPE)
 
-    def scan(self, photons, upto=np.inf, rng=None):
+    def scan(self, photons, upto=np.inf, rng=None, references=()):
         """Photon statistics of one flat and one image."""
         clean, rng = self.clean(), rng or self.rng
         counts = rng.poisson(photons * np.exp(-clean)).clip(1)
         flats = rng.poisson(photons, clean.shape)
-        scan = EdgeMap(ENERGIES, SHAPE, EDGE)
+        scan = EdgeMap(ENERGIES, SHAPE, EDGE, references)
         for i in np.flatnonzero(upto >= ENERGIES):
             scan.update(i, -np.log(counts[i] / flats[i]), 1 / counts[i] + 1 / flats[i])
         return scan
@@ -221,3 +223,37 @@ def test_width_of_the_pulls_without_a_subspace(upto, photons):
     energies, sigmas, noise = (np.array([getattr(f, name) for f in found]) for name in names)
     assert 0.9 < width((energies - particle.truth()) / sigmas) < 1.1
     assert 0.9 < width(repeated(energies, noise)) < 1.1
+
+
+STRANGE = (8345.5, 0.05, 0.05)
+"""No white line to speak of."""
+
+
+@pytest.mark.parametrize(("upto", "photons"), [(8350, 4000), (8352, 4000), (8350, 16000), (8352, 16000)])
+def test_a_few_pixels_of_a_phase_no_scan_has_shown_keep_their_own_jump(upto, photons):
+    """The rise of the phases that are known tells nothing of theirs: it would pull them by 0.6 eV."""
+    particle = Particle(4)
+    before = particle.scan(photons).result()
+    particle.strange = np.random.default_rng(1).random(SHAPE) < 0.05
+    early = particle.scan(photons, upto).result(previous=before)
+    error, strange = early.edge_energy - particle.truth(), particle.strange
+    assert width((error / early.sigma)[~strange]) < 1.1
+    assert width((error / early.sigma)[strange]) < 1.8
+    assert abs(np.nanmedian(error[strange])) < 0.35
+    alone = particle.scan(photons, upto).result(previous=before, subspace=False)
+    assert np.nanmedian(early.sigma[strange]) < 0.9 * np.nanmedian(alone.sigma[strange])
+
+
+def test_a_phase_unlike_the_references_has_no_value_in_a_first_scan_until_its_post_edge_comes():
+    """They would pull it by half an eV, and with a small sigma."""
+    photons = 16000
+    particle, many = Particle(4), np.arange(8190, 8480, 0.5)
+    particle.strange = np.random.default_rng(1).random(SHAPE) < 0.05
+    references = [(many, phase(*of, many)) for of in (OLD, NEW)]
+    early = particle.scan(photons, 8352, references=references).result()
+    assert np.isnan(early.edge_energy[particle.strange]).mean() > 0.9
+    assert np.isnan(early.edge_energy[~particle.strange]).mean() < 0.01
+    whole = particle.scan(photons, references=references).result()
+    error = whole.edge_energy - particle.truth()
+    assert np.isfinite(error).all()
+    assert abs(np.median(error[particle.strange])) < 0.06
