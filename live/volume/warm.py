@@ -30,7 +30,10 @@ def start_warming() -> "subprocess.Popen[bytes] | None":
 
 
 def warm() -> None:
-    """A ball of two phases, a few voxels wide, through the whole analysis."""
+    """A ball of two phases, a few voxels wide, through the whole analysis.
+
+    It absorbs below the edge as well: what cannot be seen there cannot be aligned, and has no front.
+    """
     from redoxscope.analysis.alignment.drift import DriftTracker
     from redoxscope.analysis.tomography.cross_sections import slices
     from redoxscope.analysis.topography.report import topography
@@ -42,7 +45,7 @@ def warm() -> None:
     z, u = np.mgrid[-15.5:16, -23.5:24]
     outer, core = (2 * np.sqrt(np.maximum(r**2 - z**2 - u**2, 0)) for r in (14, 8))
     noise = np.random.default_rng(0).normal(0, 1e-3, (energies.size, angles.size, *z.shape))
-    step = [1 / (1 + np.exp(-(energies - at) / 0.8)) for at in (8341.5, 8339.5)]
+    step = [0.5 + 1 / (1 + np.exp(-(energies - at) / 0.8)) for at in (8341.5, 8339.5)]
     parts = step[0][:, None, None] * (outer - core) + step[1][:, None, None] * core
     projections = (0.02 * parts[:, None] + noise).astype(np.float32)
     volume = edge_volume(list(projections), energies, angles, Edge())
