@@ -52,6 +52,6 @@ def find_in_rows(
     """
     pixels = spectra.shape[1]
     at, sigma, jump = (np.empty(pixels, dtype=np.float32) for _ in range(3))
-    level = np.empty((0, pixels), dtype=np.float32) if half is None else half
-    _find_rows(spectra, find, level, at, sigma, jump)
+    level = np.empty((0, pixels), dtype=np.float32) if half is None else np.ascontiguousarray(half)
+    _find_rows(np.ascontiguousarray(spectra), find, level, at, sigma, jump)
     return at, sigma, jump

@@ -54,13 +54,13 @@ def to_grid(
             spread(strip, at[p], strip.shape[1], weights, spectra, _offsets(source[p]), factor, 2 * POINTS * p)
         _add(strip[cells:], strip)
         strip[cells:] = 0
-        count = min(STRIP, cells - STRIP * s)
-        for column in range(0, count, _QUAD):
-            _strip_to_grid(strip, column, radices, twiddles, lines, size, grid[:, CELL * (STRIP * s + column) :], False)
-        if s == len(strips) - 2:
-            for column in range(0, HALO, _QUAD):
-                _strip_to_grid(strip, count + column, radices, twiddles, lines, size, grid[:, CELL * column :], True)
-        else:
+        count, last = min(STRIP, cells - STRIP * s), s == len(strips) - 2
+        for column in range(0, count + HALO if last else count, _QUAD):
+            # What overlaps the end of the grid belongs to its beginning.
+            add = column >= count
+            to = column - count if add else STRIP * s + column
+            _strip_to_grid(strip, column, radices, twiddles, lines, size, grid[:, CELL * to :], add)
+        if not last:
             _next_strip(strip)
 
 

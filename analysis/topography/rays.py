@@ -28,7 +28,7 @@ def first_rise(
     rise : (n,) voxels, 0 for a line that starts at the level or above; NaN if the field or the reach ends before
     end : (n,) voxels of the line within the field, at most `reach`; NaN if it does not start there
     """
-    levels = np.broadcast_to(np.asarray(level, dtype=np.float64), (len(origins),))
+    levels = np.full(len(origins), level, dtype=np.float64)
     rise, end = np.empty(len(origins)), np.empty(len(origins))
     start, along = (np.ascontiguousarray(a, dtype=np.float64) for a in (origins, directions))
     _follow(field, start, along, levels, reach, rise, end)
@@ -66,21 +66,14 @@ def _follow(
     for n in prange(len(origins)):
         z, y, x = origins[n]
         dz, dy, dx = directions[n]
-        rise[n] = end[n] = np.nan
-        before = _value(field, z, y, x) - levels[n]
-        if not np.isfinite(before):
-            continue
-        end[n] = 0.0
-        if before >= 0.0:
-            rise[n] = 0.0
-            continue
-        for s in range(1, int(np.ceil(reach / STEP)) + 1):
+        rise[n] = end[n] = before = np.nan
+        for s in range(int(np.ceil(reach / STEP)) + 1):
             t = s * STEP
             value = _value(field, z + t * dz, y + t * dy, x + t * dx) - levels[n]
             if not np.isfinite(value):
                 break
             end[n] = min(t, reach)
             if value >= 0:
-                rise[n] = t - STEP * value / (value - before)
+                rise[n] = t - STEP * value / (value - before) if s else 0.0
                 break
             before = value

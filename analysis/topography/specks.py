@@ -79,7 +79,8 @@ def _shapes(
                 side[piece] += nz * m[0] + ny * m[1] + nx * m[2]
         if turn == 0:
             for piece in range(len(wanted)):
-                middle[piece] /= max(corners[piece], 1.0)
+                for i in range(3):
+                    middle[piece, i] /= max(corners[piece], 1.0)
 
 
 @njit(cache=True, nogil=True)

@@ -34,7 +34,7 @@ def number_cells(points: Floats, size: float, number: Numbers) -> Numbers:
         z, y, x = cell(points, p, size)
         if number[z, y, x] < 0:
             number[z, y, x] = n
-            places[n] = z, y, x
+            places[n, 0], places[n, 1], places[n, 2] = z, y, x
             n += 1
     return places[:n].copy()
 

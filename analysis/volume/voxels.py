@@ -60,7 +60,7 @@ class VoxelEstimator:
         """
         jump = self.jumps(coefficients)
         material = (jump > threshold) & visible
-        found, spread, _ = find_in_rows(coefficients[:, material].astype(np.float32), self._find)
+        found, spread, _ = find_in_rows(np.ascontiguousarray(coefficients[:, material], dtype=np.float32), self._find)
         energy, sigma = (np.full(jump.shape, np.nan, dtype=np.float32) for _ in range(2))
         energy[material] = found + np.float32(self.edge.nominal + self.edge.energy_offset)
         sigma[material] = spread
