@@ -49,7 +49,7 @@ class FrameStack:
         if frames is None:
             # Filled now, not left to the system's page faults in mid-scan.
             frames = np.empty((rows, pixels), dtype=np.float32)
-            _blank(frames)
+            in_threads(rows, lambda first, last: frames[first:last].fill(np.nan))
         self.frames = frames
         self.holes = np.zeros(-(-pixels // TILE), dtype=np.int64)
         """Missing samples by tile; -1 where some were found in a scan that was taken for whole."""
@@ -158,9 +158,8 @@ class FrameStack:
             return np.full(1, np.nan, dtype=np.float32)
         if self._variance is None:
             return np.full(1, np.sqrt(self._common / _UNIT / given), dtype=np.float32)
-        sigma = np.empty(self.pixels, dtype=np.float32)
-        _root_mean(self._variance, self._common, 1 / (_UNIT * given), sigma)
-        return sigma
+        mean = (self._variance + self._common) * (1 / (_UNIT * given))
+        return np.asarray(np.sqrt(mean.astype(np.float32)))
 
     def relative_noise(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
         """Standard deviation of each energy's samples over that of all; ones where no noise was given."""
@@ -177,7 +176,8 @@ class FrameStack:
         """(pixel,) whether no more than `most` (w,) samples are missing in each of the `windows` (w, rows given)."""
         out = np.ones(self.pixels, dtype=bool)
         if self.holes.any():
-            _usable(self.frames, self.holes, rows, windows, most, out)
+            given = self.frames, self.holes, rows, windows, most, out
+            in_threads(self.holes.size, lambda first, last: _usable(first, last, *given))
         return out
 
     def spectra(self, rows: NDArray[np.intp], pick: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -185,12 +185,6 @@ class FrameStack:
         out = np.empty((rows.size, pick.size), dtype=np.float32)
         in_threads(pick.size, lambda first, last: _gather(self.frames, rows, pick[first:last], out[:, first:last]))
         return out
-
-
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def _blank(frames: NDArray[np.float32]) -> None:
-    for i in prange(frames.shape[0]):
-        frames[i] = np.float32(np.nan)
 
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
@@ -216,17 +210,10 @@ def _accumulate(noise: NDArray[np.float32], level: np.float32, total: NDArray[np
             target[p] += np.int64(min(value, np.float32(_LARGEST)) * np.float32(_UNIT))
 
 
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def _root_mean(total: NDArray[np.int64], common: int, scale: float, sigma: NDArray[np.float32]) -> None:
-    for b in prange((sigma.size + 4095) // 4096):
-        part = total[b * 4096 : (b + 1) * 4096]
-        target = sigma[b * 4096 : (b + 1) * 4096]
-        for p in range(part.size):
-            target[p] = np.sqrt(np.float32((part[p] + common) * scale))
-
-
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _usable(
+    first: int,
+    last: int,
     frames: NDArray[np.float32],
     holes: NDArray[np.int64],
     rows: NDArray[np.intp],
@@ -234,7 +221,7 @@ def _usable(
     most: NDArray[np.integer],
     out: NDArray[np.bool_],
 ) -> None:
-    for b in prange(holes.size):
+    for b in range(first, last):
         if holes[b] == 0:
             continue
         ok = out[b * TILE : (b + 1) * TILE]

@@ -6,11 +6,12 @@ uncertainty of what is computed from the resampled frame stays honest.
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from redoxscope.analysis.cubic_convolution import cubic_weights
+from redoxscope.analysis.threads import in_threads
 
 _RINGS = 3
 """Of pixels around a missing one, in which valid ones are looked for."""
@@ -39,7 +40,9 @@ def resample(
     valid = np.isfinite(source)
     whole = bool(valid.all())
     bridged = source if whole else bridge(source)
-    out = _separable(bridged, valid, whole, first_y, taps_y, first_x, taps_x)
+    out = np.empty_like(source)
+    given = bridged, valid, whole, first_y, taps_y, first_x, taps_x, out
+    in_threads(height, lambda first, last: _separable(first, last, *given))
     return out, (taps_y**2).sum(axis=1), (taps_x**2).sum(axis=1)
 
 
@@ -90,8 +93,10 @@ def _taps(size: int, scale: float, shift: float) -> tuple[NDArray[np.int64], NDA
     return base - 1, taps
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _separable(
+    first: int,
+    last: int,
     image: NDArray[np.float32],
     valid: NDArray[np.bool_],
     whole: bool,
@@ -99,10 +104,10 @@ def _separable(
     taps_y: NDArray[np.float32],
     first_x: NDArray[np.int64],
     taps_x: NDArray[np.float32],
-) -> NDArray[np.float32]:
+    out: NDArray[np.float32],
+) -> None:
     height, width = image.shape
-    out = np.empty((height, width), dtype=np.float32)
-    for y in prange(height):
+    for y in range(first, last):
         row = np.zeros(width, dtype=np.float32)
         for k in range(4):
             w = taps_y[y, k]
@@ -119,4 +124,3 @@ def _separable(
                 if not valid[near_y, near_x]:
                     value = np.float32(np.nan)
             out[y, x] = value
-    return out

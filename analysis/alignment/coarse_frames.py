@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
+from redoxscope.analysis.threads import in_threads
 from redoxscope.analysis.tomography.reconstruction import fill_missing
 
 Floats = NDArray[np.floating]
@@ -40,31 +41,19 @@ def coarse_frames(frames: Floats, factor: int) -> tuple[Frames, NDArray[np.bool_
     known : (frame,) whether at least half of the frame's pixels are finite
     """
     given = np.ascontiguousarray(frames, dtype=np.float32)
-    finite = _finite(given)
+    finite = np.array([np.count_nonzero(np.isfinite(frame)) for frame in given])
     known = finite >= _KNOWN * given[0].size
     if (finite < given[0].size).any():
         given = fill_missing(np.where(known[:, None, None], given, np.float32(np.nan))).astype(np.float32)
     out = np.empty((len(given), given.shape[1] // factor, given.shape[2] // factor), dtype=np.float32)
-    _bin(given, factor, out)
+    in_threads(len(given), lambda first, last: _bin(first, last, given, factor, out))
     return out, known
 
 
-@njit(parallel=True, cache=True, nogil=True)
-def _finite(frames: Frames) -> NDArray[np.int64]:
-    count = np.zeros(len(frames), dtype=np.int64)
-    for f in prange(len(frames)):
-        n = 0
-        for y in range(frames.shape[1]):
-            for x in range(frames.shape[2]):
-                n += np.isfinite(frames[f, y, x])
-        count[f] = n
-    return count
-
-
-@njit(parallel=True, cache=True, nogil=True, fastmath=True)
-def _bin(frames: Frames, factor: int, out: Frames) -> None:
-    count, rows, cols = out.shape
-    for f in prange(count):
+@njit(cache=True, nogil=True, fastmath=True)
+def _bin(first: int, last: int, frames: Frames, factor: int, out: Frames) -> None:
+    _, rows, cols = out.shape
+    for f in range(first, last):
         small = np.empty((rows, cols), dtype=np.float32)
         line = np.empty(frames.shape[2], dtype=np.float32)
         for y in range(rows):

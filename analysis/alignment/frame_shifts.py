@@ -10,7 +10,7 @@ whole pixels, and costs no extra pass.
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 from scipy import fft
 
@@ -68,7 +68,8 @@ def better(found: Found, other: Found, where: NDArray[np.bool_]) -> Found:
 def shifted(frames: Frames, shifts: Floats) -> Frames:
     """Frames (frame, row, col) taken at p + shift for each pixel p: what `find_shifts` compares. Edges are held."""
     out = np.empty_like(frames)
-    _shift(np.ascontiguousarray(frames), np.ascontiguousarray(shifts, dtype=np.float64), out)
+    given, by = np.ascontiguousarray(frames), np.ascontiguousarray(shifts, dtype=np.float64)
+    in_threads(len(given), lambda first, last: _shift(first, last, given, by, out))
     return out
 
 
@@ -94,10 +95,10 @@ def _spline_weights(t: float, weight: Frames) -> None:
     weight[3] = t**3 / 6
 
 
-@njit(parallel=True, cache=True, nogil=True, fastmath=True)
-def _shift(frames: Frames, shifts: Floats, out: Frames) -> None:
-    count, rows, cols = frames.shape
-    for f in prange(count):
+@njit(cache=True, nogil=True, fastmath=True)
+def _shift(first: int, last: int, frames: Frames, shifts: Floats, out: Frames) -> None:
+    _, rows, cols = frames.shape
+    for f in range(first, last):
         wy, wx = np.empty(4, dtype=np.float32), np.empty(4, dtype=np.float32)
         line = np.empty(cols, dtype=np.float32)
         oy, ox = int(np.floor(shifts[f, 0])), int(np.floor(shifts[f, 1]))
@@ -238,7 +239,7 @@ def _gauss_newton(
 def _solve(upper: Floats, right: Floats) -> Floats:
     """Least-squares solution of symmetric equations whose upper triangle is given, scaled and slightly damped."""
     n = right.size
-    scale = np.empty(n)
+    scale, solved = np.empty(n), np.empty(n)
     for i in range(n):
         scale[i] = 1 / np.sqrt(upper[i, i]) if upper[i, i] > 0 else 0.0
     full = np.empty((n, n))
@@ -246,4 +247,19 @@ def _solve(upper: Floats, right: Floats) -> Floats:
         for j in range(n):
             full[i, j] = (upper[i, j] if i <= j else upper[j, i]) * scale[i] * scale[j]
         full[i, i] = 1.0 + 1e-9
-    return np.linalg.solve(full, right * scale) * scale
+    # By elimination: the factors replace the matrix.
+    for i in range(n):
+        solved[i] = right[i] * scale[i]
+        for k in range(i):
+            solved[i] -= full[i, k] * solved[k]
+        for j in range(i + 1, n):
+            full[j, i] /= full[i, i]
+            for k in range(i + 1, n):
+                full[j, k] -= full[j, i] * full[i, k]
+    for i in range(n - 1, -1, -1):
+        for k in range(i + 1, n):
+            solved[i] -= full[i, k] * solved[k]
+        solved[i] /= full[i, i]
+    for i in range(n):
+        solved[i] *= scale[i]
+    return solved

@@ -5,8 +5,10 @@ outermost known voxels; a constant, or the mean of the neighbours, would bend ev
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
+
+from redoxscope.analysis.threads import in_threads
 
 Floats = NDArray[np.floating]
 Image = NDArray[np.float32]
@@ -36,7 +38,8 @@ def depth(known: NDArray[np.bool_]) -> Image:
     -------
     (z, y, x), 0 where missing
     """
-    return distance_to(np.pad(~known, 1, constant_values=True))[1:-1, 1:-1, 1:-1]
+    inner = distance_to(np.pad(~known, 1, constant_values=True))[1:-1, 1:-1, 1:-1]
+    return np.ascontiguousarray(inner)
 
 
 def distance_to(seeds: NDArray[np.bool_]) -> Image:
@@ -68,9 +71,11 @@ def continued(field: Image, width: float = FIT) -> Image:
         _, first, number = np.unique(cell, return_index=True, return_inverse=True)
         distinct, which = distinct[first], number.astype(np.int32)[which]
     fits = np.empty((distinct.size, 10), dtype=np.float32)
-    _fit(field, distinct, _moments(width), np.array(_RIDGE), fits)
+    fit = field, distinct, _moments(width), np.array(_RIDGE), fits
+    in_threads(distinct.size, lambda first, last: _fit(first, last, *fit))
     out = field.copy()
-    _follow(out.ravel(), field.shape, targets, distinct, which, _FOLLOW * width, fits)
+    follow = out.ravel(), field.shape, targets, distinct, which, _FOLLOW * width, fits
+    in_threads(targets.size, lambda first, last: _follow(first, last, *follow))
     return out
 
 
@@ -92,15 +97,19 @@ def _nearest(seeds: NDArray[np.bool_]) -> tuple[Image, Indices]:
     source = source.reshape(seeds.shape)
     for axis in (2, 1, 0):
         # The axis goes to the end: the rows of all others are independent of each other.
-        _envelopes(np.moveaxis(distance, axis, 2), np.moveaxis(source, axis, 2))
+        _in_rows(np.moveaxis(distance, axis, 2), np.moveaxis(source, axis, 2))
     return distance, source
 
 
-@njit(parallel=True, cache=True, nogil=True)
-def _envelopes(distance: Image, source: Indices) -> None:
+def _in_rows(distance: Image, source: Indices) -> None:
+    in_threads(len(distance), lambda first, last: _envelopes(first, last, distance, source))
+
+
+@njit(cache=True, nogil=True)
+def _envelopes(first: int, last: int, distance: Image, source: Indices) -> None:
     """Lower envelope of the parabolas over each row of the last axis, in place."""
-    rows, columns, n = distance.shape
-    for i in prange(rows):
+    _, columns, n = distance.shape
+    for i in range(first, last):
         f, s = np.empty(n, np.float32), np.empty(n, np.int64)
         place, start = np.empty(n, np.int64), np.empty(n + 1, np.float64)
         for j in range(columns):
@@ -131,8 +140,10 @@ def _envelopes(distance: Image, source: Indices) -> None:
                 source[i, j, q] = s[p]
 
 
-@njit(parallel=True, cache=True, nogil=True)
-def _fit(field: Image, points: NDArray[np.int64], moment: Floats, ridge: Floats, out: Image) -> None:
+@njit(cache=True, nogil=True)
+def _fit(
+    first: int, last: int, field: Image, points: NDArray[np.int64], moment: Floats, ridge: Floats, out: Image
+) -> None:
     """Weighted local quadratic around each point: 1, z, y, x, zz, yy, xx, zy, zx, yx.
 
     The weights are a product over the axes, and so are the sums: over x first, then over y, then over z.
@@ -142,7 +153,7 @@ def _fit(field: Image, points: NDArray[np.int64], moment: Floats, ridge: Floats,
     power = np.array(
         [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [2, 0, 0], [0, 2, 0], [0, 0, 2], [1, 1, 0], [1, 0, 1], [0, 1, 1]]
     )
-    for p in prange(len(points)):
+    for p in range(first, last):
         cz, cy, cx = points[p] // (ny * nx), points[p] // nx % ny, points[p] % nx
         count, value = np.zeros((5, 5, 5)), np.zeros((3, 3, 3))
         for z in range(max(cz - radius, 0), min(cz + radius + 1, nz)):
@@ -208,8 +219,10 @@ def _cholesky(normal: Floats, right: Floats) -> None:
         right[i] /= normal[i, i]
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _follow(
+    first: int,
+    last: int,
     out: Image,
     shape: tuple[int, int, int],
     targets: NDArray[np.int64],
@@ -220,7 +233,7 @@ def _follow(
 ) -> None:
     """Values of the fits at the targets, as they are `reach` voxels away for those farther off."""
     _, ny, nx = shape
-    for t in prange(len(targets)):
+    for t in range(first, last):
         here, there = targets[t], sources[which[t]]
         z = float(here // (ny * nx) - there // (ny * nx))
         y = float(here // nx % ny - there // nx % ny)

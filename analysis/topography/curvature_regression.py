@@ -13,9 +13,10 @@ Wiley 1987, section 1.2). Distances are in voxels.
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
+from redoxscope.analysis.threads import in_threads
 from redoxscope.analysis.topography.curvature import BASE, MIXES, WINDOWS, WindowedCurvature
 from redoxscope.analysis.topography.surface_cells import cell, cells, number_cells, place, sums_around
 from redoxscope.analysis.topography.window_risk import REFERENCE, over_border
@@ -74,10 +75,11 @@ def regressed(
         points, found.mean, found.slope, mix, MIXES, BASE, WINDOWS, covariance, scale, depth, number, len(places)
     )
     count, result = np.zeros(shape, dtype=np.float32), np.zeros((*shape, 4), dtype=np.float32)
-    _solve(places, number, total, count, result)
+    in_threads(len(places), lambda first, last: _solve(first, last, places, number, total, count, result))
     new_mean, new_gaussian = np.empty(len(at)), np.empty(len(at))
     gain, unsure = np.empty(len(at), dtype=np.float32), np.empty(len(at), dtype=np.float32)
-    _apply(count, result, at, mean, gaussian, new_mean, new_gaussian, gain, unsure)
+    given = count, result, at, mean, gaussian, new_mean, new_gaussian, gain, unsure
+    in_threads(len(at), lambda first, last: _apply(first, last, *given))
     return new_mean, new_gaussian, gain, unsure
 
 
@@ -124,10 +126,12 @@ def _moments(
     return out
 
 
-@njit(parallel=True, cache=True, nogil=True)
-def _solve(places: Numbers, number: Numbers, total: Doubles, count: Image, result: Image) -> None:
+@njit(cache=True, nogil=True)
+def _solve(
+    first: int, last: int, places: Numbers, number: Numbers, total: Doubles, count: Image, result: Image
+) -> None:
     """Points in each cell, and times that what `_parabola` finds."""
-    for i in prange(len(places)):
+    for i in range(first, last):
         z, y, x = places[i, 0], places[i, 1], places[i, 2]
         count[z, y, x] = total[i, 0]
         sums = sums_around(places[i], number, total)
@@ -137,13 +141,13 @@ def _solve(places: Numbers, number: Numbers, total: Doubles, count: Image, resul
                 result[z, y, x, k] = total[i, 0] * found[k]
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _apply(
-    count: Image, result: Image, at: Floats, mean: Image, gaussian: Image, new_mean: Doubles, new_gaussian: Doubles,
-    gain: Image, unsure: Image,
+    first: int, last: int, count: Image, result: Image, at: Floats, mean: Image, gaussian: Image, new_mean: Doubles,
+    new_gaussian: Doubles, gain: Image, unsure: Image,
 ) -> None:  # fmt: skip
     """The parabola between the cells' middles, at each place."""
-    for p in prange(len(at)):
+    for p in range(first, last):
         iz, iy, ix, z, y, x = place(at, p, _CELL)
         points = constant = slope = bend = variance = 0.0
         for dz in range(2):

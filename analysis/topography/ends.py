@@ -8,10 +8,11 @@ a pore or the end of a crack that is hardly wider than a voxel makes or unmakes 
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from redoxscope.analysis.threads import in_threads
 from redoxscope.analysis.topography.smooth_field import ContinuedField, SmoothField, derivatives
 from redoxscope.analysis.topography.specks import SMALLEST
 from redoxscope.analysis.topography.surface import (
@@ -96,7 +97,6 @@ def _cut(surface: Surface, height: Floats) -> Surface:
     return Surface(*used_vertices(np.concatenate([vertices, border]), np.concatenate([faces[corners == 3], *rest])))
 
 
-@njit(parallel=True, cache=True, nogil=True)
 def known_share(depth: Image, points: Floats) -> NDArray[np.float64]:
     """(n,) how much of what a narrow Gaussian window sees at each of the points (n, 3) is known, 0 to 1.
 
@@ -106,16 +106,24 @@ def known_share(depth: Image, points: Floats) -> NDArray[np.float64]:
     points : in its index units
     """
     out = np.ones(len(points))
-    for p in prange(len(points)):
+    in_threads(len(points), lambda first, last: _share(first, last, depth, points, out))
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _share(first: int, last: int, depth: Image, points: Floats, out: NDArray[np.float64]) -> None:
+    for p in range(first, last):
         z, y, x = (int(points[p, 0] + 0.5), int(points[p, 1] + 0.5), int(points[p, 2] + 0.5))
         if depth[z, y, x] > 2 * _REACH:
             continue
         weight = np.empty((3, 2 * _REACH + 1))
         for axis in range(3):
-            away = points[p, axis] - int(points[p, axis] + 0.5)
+            away, total = points[p, axis] - int(points[p, axis] + 0.5), 0.0
             for i in range(2 * _REACH + 1):
                 weight[axis, i] = np.exp(-0.5 * ((i - _REACH - away) / _WINDOW) ** 2)
-            weight[axis] /= weight[axis].sum()
+                total += weight[axis, i]
+            for i in range(2 * _REACH + 1):
+                weight[axis, i] /= total
         share = 0.0
         for i in range(2 * _REACH + 1):
             for j in range(2 * _REACH + 1):
@@ -124,4 +132,3 @@ def known_share(depth: Image, points: Floats) -> NDArray[np.float64]:
                     row += weight[2, k] * (depth[z + i - _REACH, y + j - _REACH, x + k - _REACH] > 0)
                 share += weight[0, i] * weight[1, j] * row
         out[p] = share
-    return out

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numba import njit, prange
 from numpy.typing import NDArray
 
 from redoxscope.analysis.topography.curvature import (
@@ -237,13 +236,10 @@ def _relative(whole: ContinuedField, sigma: Floats) -> Image:
     return np.where(weight > 1e-3, smoothed(part, _EVEN**2) / np.maximum(weight, np.float32(1e-3)), np.float32(1))
 
 
-@njit(parallel=True, cache=True, nogil=True)
 def _at_nearest(volume: Image, points: Floats) -> Doubles:
     """(n,) values of the voxels nearest to points (n, 3)."""
-    out = np.empty(len(points))
-    for p in prange(len(points)):
-        out[p] = volume[int(points[p, 0] + 0.5), int(points[p, 1] + 0.5), int(points[p, 2] + 0.5)]
-    return out
+    z, y, x = (points + 0.5).astype(np.intp).T
+    return np.asarray(volume[z, y, x], dtype=np.float64)
 
 
 def _without_vertices(level: float) -> FrontSurface:

@@ -4,9 +4,10 @@ Everything in one sweep: neither the sum of two levels nor a finer grid of weigh
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
+from redoxscope.analysis.threads import in_threads
 from redoxscope.analysis.topography.scale_space import Level, spline_weights
 
 Floats = NDArray[np.floating]
@@ -31,7 +32,8 @@ def values_on_grid(
     """
     tables = [np.stack([_at_phase(p, level.step) for p in range(level.step)]) for level in (narrow, wide)]
     u, v = (np.float32(w) for w in weights)
-    _sweep(narrow.samples, tables[0], u, wide.samples, tables[1], v, depth, origin, out)
+    given = narrow.samples, tables[0], u, wide.samples, tables[1], v, depth, origin, out
+    in_threads(-(-out.shape[1] // _ROWS), lambda first, last: _sweep(first, last, *given))
 
 
 def _at_phase(phase: int, step: int) -> Image:
@@ -42,14 +44,14 @@ def _at_phase(phase: int, step: int) -> Image:
     return out
 
 
-@njit(parallel=True, cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
 def _sweep(
+    first_tile: int, last_tile: int,
     narrow: Image, fine: Image, u: np.float32, wide: Image, coarse: Image, v: np.float32,
     depth: Floats, origin: NDArray[np.intp], out: Image,
 ) -> None:  # fmt: skip
     nz, ny, nx = depth.shape
-    tiles = (out.shape[1] + _ROWS - 1) // _ROWS
-    for tile in prange(tiles):
+    for tile in range(first_tile, last_tile):
         first, last = tile * _ROWS, min((tile + 1) * _ROWS, out.shape[1])
         planes, line = np.empty((_ROWS + 6, nx + 8), np.float32), np.empty(nx + 8, np.float32)
         sums = np.empty((_ROWS, nx + 8), np.float32)

@@ -14,8 +14,10 @@ of the negated field.
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
+
+from redoxscope.analysis.threads import in_threads
 
 Floats = NDArray[np.floating]
 Indices = NDArray[np.intp]
@@ -88,7 +90,7 @@ def level_tree(values: Floats) -> LevelTree:
         raise ValueError(f"the field has {values.ndim} dimensions: (z, y, x) is needed")
     field = np.ascontiguousarray(values)
     downhill = np.empty(field.shape, dtype=np.int32 if field.size < 2**31 else np.int64)
-    _point_downhill(field, downhill)
+    in_threads(len(field), lambda first, last: _point_downhill(first, last, field, downhill))
     flat = downhill.reshape(-1)
     lowest = np.flatnonzero(flat == np.arange(flat.size, dtype=flat.dtype))
     _follow(flat)
@@ -111,11 +113,11 @@ def level_tree(values: Floats) -> LevelTree:
     )
 
 
-@njit(parallel=True, cache=True, nogil=True)
-def _point_downhill(field: Floats, out: Indices) -> None:
+@njit(cache=True, nogil=True)
+def _point_downhill(first: int, last: int, field: Floats, out: Indices) -> None:
     """Flat index of each voxel's lowest neighbour, its own if none is lower, -1 if missing."""
     nz, ny, nx = field.shape
-    for z in prange(nz):
+    for z in range(first, last):
         for y in range(ny):
             for x in range(nx):
                 low = field[z, y, x]

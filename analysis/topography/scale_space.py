@@ -12,6 +12,8 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from redoxscope.analysis.threads import in_threads
+
 Floats = NDArray[np.floating]
 Image = NDArray[np.float32]
 
@@ -81,8 +83,9 @@ def kernel(variance: float) -> Image:
 
 def smoothed(field: Image, variance: float) -> Image:
     """Gaussian smoothing by a variance in voxels² (at least 0.1), edges as constants."""
-    target = np.empty_like(field)
-    _smooth(field, target, kernel(variance))
+    target, half = np.empty_like(field), kernel(variance)
+    tiles = -(-field.shape[1] // _ROWS)
+    in_threads(tiles, lambda first, last: _smooth(first, last, field, target, half))
     return target
 
 
@@ -91,23 +94,27 @@ def spline_weights(away: float) -> Image:
     return np.array(_bspline(np.float32(away))[0], dtype=np.float32)
 
 
-@njit(parallel=True, cache=True, nogil=True, fastmath=True)
 def weighted_sum(narrow: Image, wide: Image, u: float, v: float, out: Image) -> None:
     """u·narrow + v·wide, (z, y, x)."""
-    a, b = np.float32(u), np.float32(v)
-    for z in prange(narrow.shape[0]):
+    given = narrow, wide, np.float32(u), np.float32(v), out
+    in_threads(len(narrow), lambda first, last: _add(first, last, *given))
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _add(first: int, last: int, narrow: Image, wide: Image, a: np.float32, b: np.float32, out: Image) -> None:
+    for z in range(first, last):
         for y in range(narrow.shape[1]):
             for x in range(narrow.shape[2]):
                 out[z, y, x] = a * narrow[z, y, x] + b * wide[z, y, x]
 
 
-@njit(parallel=True, cache=True, nogil=True, fastmath=True)
-def _smooth(field: Image, out: Image, half: Image) -> None:
+@njit(cache=True, nogil=True, fastmath=True)
+def _smooth(first_tile: int, last_tile: int, field: Image, out: Image, half: Image) -> None:
     """Along y, x and z in one sweep through the memory: of some rows, the planes that z needs stay in the cache."""
     nz, ny, nx = field.shape
     reach = half.size - 1
     held = 2 * reach + 1
-    for tile in prange((ny + _ROWS - 1) // _ROWS):
+    for tile in range(first_tile, last_tile):
         first = tile * _ROWS
         rows = min(_ROWS, ny - first)
         ring = np.empty((held, _ROWS, nx), np.float32)

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from redoxscope.analysis.threads import in_threads
 from redoxscope.analysis.topography.flying_edges import flying_edges
 
 Floats = NDArray[np.floating]
@@ -57,7 +58,8 @@ def isosurface(field: Floats, level: float, voxel_size: float = 1.0, *, min_area
     vertices, faces = flying_edges(values, 0.0 if equal.any() else level)
     if gaps.any():
         whole = np.empty(len(faces), dtype=np.bool_)
-        _in_whole_cells(vertices, faces, values, whole)
+        given = vertices, faces, values, whole
+        in_threads(len(faces), lambda first, last: _in_whole_cells(first, last, *given))
         faces = faces[whole]
     if min_area > 0 and len(faces):
         count, member = components(faces)
@@ -65,7 +67,7 @@ def isosurface(field: Floats, level: float, voxel_size: float = 1.0, *, min_area
         if not large.all():
             faces = faces[large[member[faces[:, 0]]]]
     vertices, faces = used_vertices(vertices, faces)
-    _refine(field, level, vertices)
+    in_threads(len(vertices), lambda first, last: _refine(first, last, field, level, vertices))
     vertices *= voxel_size
     return Surface(vertices, faces)
 
@@ -127,11 +129,13 @@ def _look(field: Floats, level: float) -> tuple[Floats, Floats, NDArray[np.bool_
     return low, high, gaps, equal
 
 
-@njit(parallel=True, cache=True, nogil=True)
-def _in_whole_cells(vertices: Floats, faces: Indices, field: Floats, out: NDArray[np.bool_]) -> None:
+@njit(cache=True, nogil=True)
+def _in_whole_cells(
+    first: int, last: int, vertices: Floats, faces: Indices, field: Floats, out: NDArray[np.bool_]
+) -> None:
     """(m,) whether all eight corners of a face's cell are known."""
     nz, ny, nx = field.shape
-    for f in prange(len(faces)):
+    for f in range(first, last):
         a, b, c = vertices[faces[f, 0]], vertices[faces[f, 1]], vertices[faces[f, 2]]
         if np.isnan(a[0] + a[1] + a[2] + b[0] + b[1] + b[2] + c[0] + c[1] + c[2]):
             out[f] = False
@@ -145,10 +149,10 @@ def _in_whole_cells(vertices: Floats, faces: Indices, field: Floats, out: NDArra
         out[f] = known
 
 
-@njit(parallel=True, cache=True, nogil=True)
-def _refine(field: Floats, level: float, vertices: NDArray[np.float64]) -> None:
+@njit(cache=True, nogil=True)
+def _refine(first: int, last: int, field: Floats, level: float, vertices: NDArray[np.float64]) -> None:
     """Move each vertex along its voxel edge to where the cubic through four voxels on it takes the level."""
-    for p in prange(len(vertices)):
+    for p in range(first, last):
         axis = -1
         for i in range(3):
             if vertices[p, i] != np.floor(vertices[p, i]):

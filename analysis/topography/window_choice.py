@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
+from redoxscope.analysis.threads import in_threads
 from redoxscope.analysis.topography.curvature import (
     BASE,
     FLAT_TOPS,
@@ -91,10 +92,12 @@ def choose_curvature(
         deciding, some, mix[SOME], covariance, strength[SOME], deep[SOME], points, by_window, gaussian_by_window
     )
     excess = np.empty(len(deciding))
-    _excess(some.mean, some.slope, unit[FLAT_TOPS], WINDOWS, strength[SOME], deep[SOME], BASE[mix[SOME]], excess)
+    given = some.mean, some.slope, unit[FLAT_TOPS], WINDOWS, strength[SOME], deep[SOME], BASE[mix[SOME]], excess
+    in_threads(len(deciding), lambda first, last: _excess(first, last, *given))
     biased = evened(deciding, excess, points, _CELL)
     sigma = np.empty(len(points))
-    _errors(mean, gaussian, slope, gain, unit, WINDOWS[BASE], strength, deep, mix, shift, unsure, biased, sigma)
+    known = mean, gaussian, slope, gain, unit, WINDOWS[BASE], strength, deep, mix, shift, unsure, biased, sigma
+    in_threads(len(points), lambda first, last: _errors(first, last, *known))
     return ChosenCurvature(mean, gaussian, sigma, mix)
 
 
@@ -132,13 +135,13 @@ def _deviation(unit: float, slope: float, scale: float, window: float, depth: fl
     return unit * scale * over_border(depth, window) / max(slope, 1e-30) + ROUNDING / window**2
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _excess(
-    mean: Image, slope: Image, unit: Floats, windows: Floats, scale: Floats, depth: Floats,
+    first: int, last: int, mean: Image, slope: Image, unit: Floats, windows: Floats, scale: Floats, depth: Floats,
     chosen: NDArray[np.intp], out: Doubles,
 ) -> None:  # fmt: skip
     """Square of what the last widening changed, beyond what noise explains."""
-    for p in prange(mean.shape[1]):
+    for p in range(first, last):
         w = max(chosen[p], 1)
         narrower = _deviation(unit[w - 1], slope[w - 1, p], scale[p], windows[w - 1], depth[p])
         out[p] = max(0.0, (mean[w, p] - mean[w - 1, p]) ** 2 - narrower * narrower)
@@ -147,13 +150,14 @@ def _excess(
             out[p] /= 4
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _errors(
+    first: int, last: int,
     mean: Doubles, gaussian: Doubles, slope: Image, gain: Image, unit: Floats, windows: Floats, scale: Floats,
     depth: Floats, chosen: NDArray[np.intp], shift: float, unsure: Image, biased: Doubles, sigma: Doubles,
 ) -> None:  # fmt: skip
     """By noise and by displacement, both as the regression passes them on, by its coefficients, and by bias."""
-    for p in prange(len(slope)):
+    for p in range(first, last):
         w = chosen[p]
         by_noise = gain[p] * _deviation(unit[w], slope[p], scale[p], windows[w], depth[p])
         moved = gain[p] * (2 * mean[p] ** 2 - gaussian[p]) * shift * scale[p] / max(slope[p], 1e-30)

@@ -8,9 +8,10 @@ shows one that is smaller than the noise. Distances are in voxels.
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
+from redoxscope.analysis.threads import in_threads
 from redoxscope.analysis.topography.curvature import BASE, MIXES, WINDOWS, WindowedCurvature
 from redoxscope.analysis.topography.surface_cells import between, cell, cells, number_cells, sums_around
 
@@ -58,7 +59,8 @@ def windows_of_least_risk(
     places = number_cells(points, _CELL, number)
     total = _moments(points, found.mean, found.slope, scale, depth, WINDOWS, number, len(places))
     count, choice = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
-    _decide(places, number, total, MIXES, BASE, WINDOWS, covariance, count, choice)
+    given = places, number, total, MIXES, BASE, WINDOWS, covariance, count, choice
+    in_threads(len(places), lambda first, last: _decide(first, last, *given))
     return np.rint(between(count, choice, at, _CELL)).astype(np.intp)
 
 
@@ -92,13 +94,13 @@ def _moments(
     return out
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _decide(
-    places: Numbers, number: Numbers, total: Doubles, mixes: Doubles, base: NDArray[np.intp], windows: Floats,
-    covariance: Doubles, count: Image, choice: Image,
+    first: int, last: int, places: Numbers, number: Numbers, total: Doubles, mixes: Doubles, base: NDArray[np.intp],
+    windows: Floats, covariance: Doubles, count: Image, choice: Image,
 ) -> None:  # fmt: skip
     """Points in each cell, and the window of least risk times that."""
-    for i in prange(len(places)):
+    for i in range(first, last):
         z, y, x = places[i, 0], places[i, 1], places[i, 2]
         sums = sums_around(places[i], number, total)
         count[z, y, x] = total[i, 0]
