@@ -48,7 +48,7 @@ def warp_rows(
     scale : magnification of these frames
     """
     # Contiguous, as the compiler then knows: rows of frames that lie apart take longer than their copy.
-    data = np.ascontiguousarray(frames), low, height, start, np.array(shifts, dtype=np.float64), scale, out
+    data = np.ascontiguousarray(frames), low, height, start, np.array(shifts, dtype=np.float64, order="C"), scale, out
     in_threads(len(frames), lambda first, last: _evaluate(first, last, *data))
 
 

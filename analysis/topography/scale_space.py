@@ -217,7 +217,7 @@ def _sample(c: Image, scale: np.float32, point: Image, out: Image) -> None:
     out[7], out[8], out[9] = square * fzy, square * fzx, square * fyx
 
 
-@njit(inline="always")
+@njit(inline="always", cache=True)
 def _bspline(u: np.float32) -> tuple[tuple[np.float32, ...], ...]:
     """Weights, first and second derivatives of the five quartic B-splines around u in [-½, ½]."""
     a, b, s = np.float32(0.5) - u, np.float32(0.5) + u, u * u
