@@ -34,6 +34,9 @@ _SNAPSHOT = 1.0
 _PATIENCE = 10.0
 """Seconds after a run's stop in which its files may be closed: plans unstage the detector after the run."""
 
+_WITHOUT_FLAT = 5
+"""Frames after which it is told that they wait for a flat."""
+
 
 class Experiment:
     """The scans in progress.
@@ -157,6 +160,12 @@ class Experiment:
             if run.scan is not None:
                 if run.scan.add(frame):
                     self._map_changed(run, run.scan)
+                elif run.scan.without_flat == _WITHOUT_FLAT:
+                    streams = ", ".join(self.profile.documents.flat_streams)
+                    self._notices.say(
+                        f"scan {run.uid}: {_WITHOUT_FLAT} frames and no flat yet, there is no map until flats come; "
+                        f"in profile {self.profile.name} they are of stream {streams}"
+                    )
             elif run.volume is not None:
                 run.volume.add(frame)
                 self._notices.tell(self._observer.projection, run.volume, frame)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from redoxscope.analysis.bridged_shifts import bridged_shifts
 from redoxscope.analysis.registration import Placement
 from redoxscope.analysis.resample import resample
 from redoxscope.live.calibration import Absorbance, Calibration
@@ -28,8 +29,6 @@ log = logging.getLogger(__name__)
 
 _ENERGY_TOLERANCE = 0.5
 """eV between a frame's energy and the announced one."""
-_FASTEST = 2.0
-"""px from frame to frame: where the sample moved faster, there is no telling where a frame between two places lies."""
 _PATIENCE = 3
 """A frame that is missing is passed over once this many later ones are ready."""
 
@@ -75,6 +74,11 @@ class MapScan:
     def used(self) -> int:
         """How many frames are placed; of those between the windows of several edges none is in a map."""
         return len(self.placed)
+
+    @property
+    def without_flat(self) -> int:
+        """How many frames wait for a flat, while none has come."""
+        return 0 if self._calibration.flats else len(self._queue)
 
     def add(self, frame: Frame) -> bool:
         """Take in a frame; whether another one is placed."""
@@ -263,7 +267,7 @@ class MapScan:
                 placements[slot] = self._place(slot, self._prepare(slot, whole=True))
             except FrameError as error:
                 self._set_aside(slot, error)
-        bridged = _bridged(placements)
+        bridged = bridged_shifts(placements)
         for slot in sorted(placements.keys() - bridged.keys()):
             self._set_aside(slot, FrameError("it cannot be placed, and the sample jumped just before or after it"))
         for slot, placement in bridged.items():
@@ -275,23 +279,3 @@ class MapScan:
         if isinstance(error, UnreadableFile):
             self._unread.add(slot)
         log.warning("frame %d at %g eV is set aside: %s", slot, self.energies[slot], error)
-
-
-def _bridged(placements: dict[int, Placement]) -> dict[int, Placement]:
-    """Shifts that are not valid, interpolated between their valid neighbours in energy; none between distant ones."""
-    valid = sorted(slot for slot, placement in placements.items() if placement.valid)
-    if not valid:
-        return placements
-    shifts = np.array([placements[slot].shift for slot in valid])
-    out = {}
-    for slot, placement in placements.items():
-        if not placement.valid:
-            after = int(np.searchsorted(valid, slot))
-            around = slice(max(after - 1, 0), after + 1)
-            steps = np.diff(shifts[around], axis=0) / np.diff(valid[around])[:, None]
-            if np.abs(steps).max(initial=0.0) > _FASTEST:
-                continue
-            dy, dx = (float(np.interp(slot, valid, shifts[:, axis])) for axis in (0, 1))
-            placement = Placement((dy, dx), np.inf, 0.0, False)
-        out[slot] = placement
-    return out

@@ -163,6 +163,7 @@ def test_without_any_flat_the_scan_has_no_map_and_that_is_told(short: Experiment
     (told,) = monitor.failures
     assert "53 bad" in told
     assert "the plan must take flats" in told
+    assert any("5 frames and no flat yet" in said for said in notes(monitor).messages)
     assert list_series(tmp_path)[0].scan_count == 0
 
 
