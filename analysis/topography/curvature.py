@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from redoxscope.analysis.topography.scale_space import Level, sample, weighted_sum, widths
+from redoxscope.analysis.topography.scale_space import Level, sample, scale_space, weighted_sum, wider, widths
 from redoxscope.analysis.topography.smooth_field import flat_top_weights
 
 Floats = NDArray[np.floating]
@@ -57,12 +57,23 @@ FLAT_TOPS = np.flatnonzero((np.eye(LEVELS - 1)[BASE] == MIXES).all(axis=1))
 """(window,) where the flat-top windows are among them."""
 
 
+def ladder_of(field: Image) -> list[Level]:
+    """A field without missing voxels by `LEVELS` Gaussians and a wider one, for the change beyond the last window."""
+    ladder = scale_space(field, LEVELS)
+    return [*ladder, wider(ladder[-1])]
+
+
 def level_weights() -> Doubles:
     """(mix, LEVELS) how much of each Gaussian there is in each of `MIXES`."""
-    flat = np.zeros((LEVELS - 1, LEVELS))
-    for w, pair in enumerate(pairwise(widths(LEVELS))):
+    return np.asarray(MIXES @ flat_tops(widths(LEVELS)))
+
+
+def flat_tops(width: Sequence[float]) -> Doubles:
+    """(window, level) how much of each Gaussian there is in the flat-top windows, one fewer, between them."""
+    flat = np.zeros((len(width) - 1, len(width)))
+    for w, pair in enumerate(pairwise(width)):
         flat[w, w : w + 2] = flat_top_weights(*pair)
-    return np.asarray(MIXES @ flat)
+    return flat
 
 
 @dataclass(frozen=True)
@@ -82,12 +93,12 @@ def windowed_curvature(ladder: Sequence[Level], points: Floats) -> WindowedCurva
 
     Parameters
     ----------
-    ladder : `LEVELS` of a field without missing voxels, see `scale_space`
+    ladder : two or more levels of a field without missing voxels, see `scale_space`
     points : (n, 3) in index units of the field
     """
     at = np.ascontiguousarray(points, dtype=np.float32)
     n = len(at)
-    out = WindowedCurvature(*(np.empty((LEVELS - 1, n), dtype=np.float32) for _ in range(3)))
+    out = WindowedCurvature(*(np.empty((len(ladder) - 1, n), dtype=np.float32) for _ in range(3)))
     before, after = np.empty((n, 10), dtype=np.float32), np.empty((n, 10), dtype=np.float32)
     for i, level in enumerate(ladder):
         sample(level.samples, level.step, at, after)
@@ -103,7 +114,8 @@ def curvature_at(ladder: Sequence[Level], points: Floats, mix: NDArray[np.intp])
 
     Parameters
     ----------
-    ladder, points : as for `windowed_curvature`
+    ladder : `LEVELS` of a field without missing voxels, or more
+    points : as for `windowed_curvature`
     mix : (n,) index into `MIXES`
     """
     mean, gaussian, slope = (np.empty(len(points), dtype=np.float32) for _ in range(3))

@@ -12,6 +12,7 @@ from redoxscope.analysis.topography.curvature import (
     LEVELS,
     WINDOWS,
     curvature_at,
+    ladder_of,
     principal_curvatures,
     windowed_curvature,
 )
@@ -78,7 +79,7 @@ class FrontSurface:
     kappa2: Doubles
     """(n,) 1/µm, the smaller principal curvature."""
     mean_curvature_sigma: Doubles
-    """(n,) 1/µm, standard error of the mean curvature."""
+    """(n,) 1/µm, standard error of the mean curvature: noise, and what smoothing has taken of a sharp bend."""
     window: Doubles
     """(n,) µm, σ of the window that suits the vertex."""
     mean_curvature_fixed: Doubles
@@ -122,7 +123,7 @@ def front_surfaces(
     whole = continue_field(field)
     relative = None if sigma is None else _relative(whole, sigma)
     noise = estimate_noise(whole.values, whole.depth, relative)
-    ladder = scale_space(whole.values, LEVELS)
+    ladder = ladder_of(whole.values)
     if window is None:
         window = _surface_window(whole, ladder, levels, noise)
     calm = recontinued(whole, _CALM * window)

@@ -60,6 +60,12 @@ def scale_space(field: Image, count: int) -> list[Level]:
     return out
 
 
+def wider(level: Level) -> Level:
+    """The next width after a level, on the same grid."""
+    variance = (np.sqrt(2.0) - 1) * (level.width / level.step) ** 2
+    return Level(level.width * 2.0**0.25, level.step, smoothed(level.samples, float(variance)))
+
+
 def _ladder(count: int) -> list[tuple[int, float]]:
     """Step and variance of the samples (in their own grid's voxels²), level by level."""
     factors = np.sqrt(2.0) ** np.arange(4)

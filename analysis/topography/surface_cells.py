@@ -54,29 +54,6 @@ def sums_around(middle: Numbers, number: Numbers, total: Doubles) -> Doubles:
     return sums
 
 
-def evened(points: Floats, values: Floats, at: Floats, size: float) -> Doubles:
-    """Means of scattered values (m,) over cells, and between these at other places: (n,), 0 where no point is near.
-
-    Parameters
-    ----------
-    points : (m, 3)
-    at : (n, 3)
-    size : of the cells
-    """
-    shape = cells(at, size)
-    count, total = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
-    _scatter(points, values, size, count, total)
-    return between(count, total, at, size)
-
-
-@njit(cache=True, nogil=True)
-def _scatter(points: Floats, values: Floats, size: float, count: Image, total: Image) -> None:
-    for p in range(len(points)):
-        z, y, x = cell(points, p, size)
-        count[z, y, x] += 1
-        total[z, y, x] += values[p]
-
-
 @njit(parallel=True, cache=True, nogil=True)
 def between(count: Image, total: Image, at: Floats, size: float) -> Doubles:
     """(n,) means `total`/`count` of the cells around each place, the nearer the more they count; 0 without any."""

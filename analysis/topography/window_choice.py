@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 from redoxscope.analysis.threads import in_threads
 from redoxscope.analysis.topography.curvature import (
     BASE,
-    FLAT_TOPS,
     LEVELS,
     WINDOWS,
     WindowedCurvature,
     curvature_at,
+    flat_tops,
     level_weights,
 )
 from redoxscope.analysis.topography.curvature_regression import regressed
 from redoxscope.analysis.topography.noise import Noise
 from redoxscope.analysis.topography.scale_space import Level, widths
-from redoxscope.analysis.topography.surface_cells import evened
+from redoxscope.analysis.topography.smoothing_bias import squared_bias
 from redoxscope.analysis.topography.window_risk import ROUNDING, over_border, windows_of_least_risk
 
 Floats = NDArray[np.floating]
@@ -35,10 +35,6 @@ Image = NDArray[np.float32]
 
 SOME = slice(None, None, 4)
 """Vertices that decide about the windows."""
-_CELL = 4.0
-"""Voxels over which biases are evened out."""
-_LEFT = 2.0
-"""Square of the bias that is left, over that of the change of H from the next narrower window: measured on shapes."""
 _BROAD = 0.21
 
 
@@ -68,13 +64,13 @@ def choose_curvature(
     """Curvature by the window of least risk at each vertex.
 
     Some vertices decide for all: windows are wider than their distance. The standard error is that by noise, as the
-    regression passes it on, that of the regression's own coefficients and, added in squares, what the last widening
-    changed as far as it exceeds what noise explains. Where the surface bends, a vertex that noise has displaced has
-    another H than the place it stands for: by 2H² - K times the displacement.
+    regression passes it on, that of the regression's own coefficients and, added in squares, the bias that
+    `smoothing_bias` expects. Where the surface bends, a vertex that noise has displaced has another H than the place it
+    stands for: by 2H² - K times the displacement.
 
     Parameters
     ----------
-    ladder : `LEVELS` of a field without missing voxels, see `scale_space`
+    ladder : of a field without missing voxels, see `curvature.ladder_of`
     points : (n, 3) in index units of the field
     some : curvatures of the points that decide, `points[SOME]`
     noise : of the field
@@ -83,6 +79,8 @@ def choose_curvature(
     shift : standard deviation of the value at the points, as far as noise has displaced them, in the field's unit
     """
     covariance = noise.covariance_of_curvature(np.array(widths(LEVELS)), level_weights())
+    width = [level.width for level in ladder]
+    of_flat_tops = noise.covariance_of_curvature(np.array(width), flat_tops(width))
     unit = np.sqrt(np.diag(covariance))
     deep, strength = np.ascontiguousarray(depth, np.float64), np.ascontiguousarray(scale, np.float64)
     deciding = points[SOME]
@@ -91,10 +89,9 @@ def choose_curvature(
     mean, gaussian, gain, unsure = regressed(
         deciding, some, mix[SOME], covariance, strength[SOME], deep[SOME], points, by_window, gaussian_by_window
     )
-    excess = np.empty(len(deciding))
-    given = some.mean, some.slope, unit[FLAT_TOPS], WINDOWS, strength[SOME], deep[SOME], BASE[mix[SOME]], excess
-    in_threads(len(deciding), lambda first, last: _excess(first, last, *given))
-    biased = evened(deciding, excess, points, _CELL)
+    biased = squared_bias(
+        deciding, some, mean[SOME], gain[SOME], slope[SOME], mix[SOME], of_flat_tops, strength[SOME], deep[SOME], points
+    )
     sigma = np.empty(len(points))
     known = mean, gaussian, slope, gain, unit, WINDOWS[BASE], strength, deep, mix, shift, unsure, biased, sigma
     in_threads(len(points), lambda first, last: _errors(first, last, *known))
@@ -136,21 +133,6 @@ def _deviation(unit: float, slope: float, scale: float, window: float, depth: fl
 
 
 @njit(cache=True, nogil=True)
-def _excess(
-    first: int, last: int, mean: Image, slope: Image, unit: Floats, windows: Floats, scale: Floats, depth: Floats,
-    chosen: NDArray[np.intp], out: Doubles,
-) -> None:  # fmt: skip
-    """Square of what the last widening changed, beyond what noise explains."""
-    for p in range(first, last):
-        w = max(chosen[p], 1)
-        narrower = _deviation(unit[w - 1], slope[w - 1, p], scale[p], windows[w - 1], depth[p])
-        out[p] = max(0.0, (mean[w, p] - mean[w - 1, p]) ** 2 - narrower * narrower)
-        if not chosen[p]:
-            # A window is 2^(1/4) as wide as the one before, and the bias goes with the fourth power.
-            out[p] /= 4
-
-
-@njit(cache=True, nogil=True)
 def _errors(
     first: int, last: int,
     mean: Doubles, gaussian: Doubles, slope: Image, gain: Image, unit: Floats, windows: Floats, scale: Floats,
@@ -161,4 +143,4 @@ def _errors(
         w = chosen[p]
         by_noise = gain[p] * _deviation(unit[w], slope[p], scale[p], windows[w], depth[p])
         moved = gain[p] * (2 * mean[p] ** 2 - gaussian[p]) * shift * scale[p] / max(slope[p], 1e-30)
-        sigma[p] = np.sqrt(by_noise * by_noise + moved * moved + unsure[p] + _LEFT * biased[p])
+        sigma[p] = np.sqrt(by_noise * by_noise + moved * moved + unsure[p] + biased[p])

@@ -69,7 +69,7 @@ def _moments(
     points: Floats, mean: Image, slope: Image, scale: Floats, depth: Floats, width: Floats, number: Numbers, cells: int
 ) -> Doubles:
     """Sums per cell: points, squared slopes, noise by window, and products of all windows' H, relative to one's."""
-    windows = len(mean)
+    windows = width.size
     out = np.zeros((cells, 2 + windows + windows * (windows + 1) // 2))
     part = np.empty(windows)
     for p in range(len(points)):

@@ -5,9 +5,8 @@ import pyvista
 from numpy.typing import NDArray
 from skimage.measure import marching_cubes
 
-from redoxscope.analysis.topography.curvature import LEVELS, windowed_curvature
+from redoxscope.analysis.topography.curvature import LEVELS, ladder_of, windowed_curvature
 from redoxscope.analysis.topography.noise import estimate_noise
-from redoxscope.analysis.topography.scale_space import scale_space
 from redoxscope.analysis.topography.smooth_field import continue_field, smooth_field
 from redoxscope.analysis.topography.surface import Surface, isosurface, vertex_areas
 from redoxscope.analysis.topography.window_choice import SOME, ChosenCurvature, choose_curvature
@@ -57,7 +56,7 @@ def front_stages(sizes: Sizes) -> list[Stage]:
         return float(np.median(np.abs(np.abs(mean[counted]) * radius[counted] - 1)))
 
     def by_field() -> ChosenCurvature:
-        ladder = scale_space(whole.values, LEVELS)
+        ladder = ladder_of(whole.values)
         some = windowed_curvature(ladder, points[SOME])
         return choose_curvature(ladder, points, some, noise, np.ones(len(points)), depth)
 

@@ -97,6 +97,26 @@ def merging(radius=13.0, apart=11.0, blend=3.0, size=80):
     return Shape("merging spheres", function, size)
 
 
+def nuclei(blend=3.0, size=88, count=24, apart=15.0, seed=0):
+    """Nuclei at random places, born within 1 eV, whose distances are blended where they meet: necks and creases."""
+    rng = np.random.default_rng(seed)
+    places = np.empty((0, 3))
+    while len(places) < count:
+        place = rng.uniform(-0.45, 0.45, 3) * size
+        if (np.linalg.norm(places - place, axis=1) > apart).all():
+            places = np.vstack([places, place])
+    births = rng.uniform(0, 5, count)
+
+    def function(z, y, x):
+        away = [
+            np.sqrt((z - a) ** 2 + (y - b) ** 2 + (x - c) ** 2 + 9) + birth
+            for (a, b, c), birth in zip(places, births, strict=True)
+        ]
+        return -SLOPE * (blend * np.logaddexp.reduce([-d / blend for d in away]) + 11)
+
+    return Shape("nuclei", function, size)
+
+
 def random_front(scale=7.0, size=96, seed=0):
     """A smooth random field of about the slope of the others: (field of the grid), H only by a fine window."""
     rough = np.random.default_rng(seed).standard_normal((size,) * 3)

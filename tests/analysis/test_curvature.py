@@ -9,7 +9,7 @@ from redoxscope.analysis.topography.report import topography
 from redoxscope.analysis.topography.smooth_field import derivatives, smooth_field
 from redoxscope.analysis.topography.surface import components, euler_characteristic, isosurface
 
-from .shapes import SHAPES, SLOPE, Shape, ball, gyroid, merging, noise, random_front, schwarz_p, torus
+from .shapes import SHAPES, SLOPE, Shape, ball, gyroid, merging, noise, nuclei, random_front, schwarz_p, torus
 
 LEVEL = 8340.0
 FEW = [ball(7), ball(14), ball(20), torus(), gyroid(), schwarz_p(), merging()]
@@ -100,6 +100,20 @@ def test_the_standard_error_is_that_of_repetitions(correlation):
         true, _, _ = shape.truth(found.vertices / 0.1)
         inner.append(np.abs(found.mean_curvature - true / 0.1) / found.mean_curvature_sigma)
     assert 0.6 < np.percentile(np.concatenate(inner), 68) < 1.3
+
+
+@pytest.mark.parametrize(("sigma", "correlation"), [(0.1, "hann"), (0.3, "white"), (0.3, "0.6 voxel")])
+def test_the_standard_error_holds_what_windows_smooth_away_where_nuclei_meet(sigma, correlation):
+    pulls = []
+    for seed in (1, 2):
+        shape = nuclei(seed=seed)
+        found = front(shape, sigma, correlation)
+        some = np.flatnonzero(~found.near_border)[::4]
+        true, _, _ = shape.truth(found.vertices[some])
+        pulls.append((found.mean_curvature[some] - true) / found.mean_curvature_sigma[some])
+    pulls = np.concatenate(pulls)
+    assert 0.7 < np.std(pulls) < 1.25
+    assert (np.abs(pulls) < 2).mean() > 0.9
 
 
 def test_windows_are_narrow_where_the_surface_bends_and_wide_where_it_is_flat():
