@@ -22,6 +22,8 @@ _DEPTH = 3.0
 """Standard deviations of the smoothed field by which it has to pass the level inside the piece."""
 _SURE = 20.0
 """Times `large`; even larger pieces are taken for granted."""
+_FLAT = 0.2
+"""A piece that bends round its middle by less than this part of what a sphere does has no inside."""
 _SHARE = 1 / 3
 """Of the voxels inside that have to be on the piece's side of the level before smoothing, too."""
 
@@ -50,6 +52,14 @@ def without_specks(
         middle, side = np.zeros((count, 3)), np.zeros(count)
         _shapes(surface.vertices, surface.faces, member, unsure, middle, side)
         _look_inside(area, middle, side, unsure, smooth, level - offset, field, level, _DEPTH * noise, large, keep)
+        # The middle of a front across a hollow particle lies in the hollow.
+        again = unsure & ~keep & (area >= large)
+        if again.any():
+            depth = np.zeros((2, count))
+            _look_along(surface.vertices, surface.faces, member, again, area, smooth, level - offset, depth)
+            flat = np.abs(side) < _FLAT * 2 * area * np.sqrt(area / (4 * np.pi))
+            inner = np.where(side > 0, depth[0], depth[1])
+            keep |= again & (np.where(flat, depth.min(axis=0), inner) >= _DEPTH * noise)
     if keep.all():
         return surface
     vertices, faces = used_vertices(surface.vertices, surface.faces[keep[member[surface.faces[:, 0]]]])
@@ -106,3 +116,34 @@ def _look_inside(
                     deepest = max(deepest, value)
                     alike += (level - field[z, y, x]) * np.sign(side[i]) > 0
         keep[i] = deepest >= least and (areas[i] >= large or alike > _SHARE * inside)
+
+
+@njit(cache=True, nogil=True)
+def _look_along(
+    vertices: Floats, faces: Indices, member: Indices, wanted: NDArray[np.bool_], areas: Doubles, smooth: Floats,
+    target: float, depth: Doubles,
+) -> None:  # fmt: skip
+    """How far the smoothed field passes the level below and above each piece (2, piece), along its normals."""
+    for f in range(len(faces)):
+        piece = member[faces[f, 0]]
+        if not wanted[piece]:
+            continue
+        o, a, b = vertices[faces[f, 0]], vertices[faces[f, 1]], vertices[faces[f, 2]]
+        p, q, m = a - o, b - o, (o + a + b) / 3
+        # In (x, y, z) the right-hand rule holds.
+        nz, ny, nx = p[2] * q[1] - p[1] * q[2], p[0] * q[2] - p[2] * q[0], p[1] * q[0] - p[0] * q[1]
+        length = np.sqrt(nz * nz + ny * ny + nx * nx)
+        if not length > 0:
+            continue
+        for up in range(2):
+            sign = 2 * up - 1
+            for s in range(1, int(1.2 * np.sqrt(areas[piece] / (4 * np.pi))) + 2):
+                step = sign * s / length
+                z, y, x = int(m[0] + step * nz + 0.5), int(m[1] + step * ny + 0.5), int(m[2] + step * nx + 0.5)
+                if min(z, y, x) < 0 or z >= smooth.shape[0] or y >= smooth.shape[1] or x >= smooth.shape[2]:
+                    break
+                value = (smooth[z, y, x] - target) * sign
+                # Missing, or beyond another surface; the first voxel may be this one's own.
+                if np.isnan(value) or (s > 1 and value <= 0):
+                    break
+                depth[up, piece] = max(depth[up, piece], value)
