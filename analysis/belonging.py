@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from redoxscope.analysis.expected import Doubles, Prior
 
+_SURE = 2.33
+"""One spectrum of the population in a hundred is taken for a strange one, if noise and population are known."""
+_ALL_BUT_SURE, _LEAST = 3.09, 0.1
+"""One in a thousand; and how much too wide what is known may be: spectra without any noise are not strange."""
 _NOTHING = 1e-3
 """What a direction holds besides the pre-edge line is rounding if it is less than this part of the largest."""
-
-_LEAST = 0.1
-"""Noise and population are not known to be less than this part of what is said: spectra without any are not strange."""
 
 
 class Belonging(NamedTuple):
@@ -29,29 +30,39 @@ class Belonging(NamedTuple):
     """(q,)"""
     limit: float
     """The distance beyond which it is strange."""
-    alone: bool
-    """Whether strange ones are evaluated without the basis."""
 
     def strange(
         self, coefficients: NDArray[np.float32], sample: NDArray[np.floating], half: NDArray[np.float32]
     ) -> NDArray[np.bool_]:
         """(pixel,) which of these (k, pixel) are; `sample` (pixel,) or (1,) and `half` (pixel,) as above."""
-        return _distance(self.test, self.spread, coefficients, sample, half) > self.limit
+        return self._distance(coefficients, sample, half) > self.limit
+
+    def by_most(
+        self, coefficients: NDArray[np.float32], sample: NDArray[np.floating], half: NDArray[np.float32]
+    ) -> "Belonging":
+        """With a limit that fits most of these: what is told of them may be much wider than they are."""
+        if not len(self.spread):
+            return self
+        usual = float(np.median(self._distance(coefficients, sample, half))) / _quantile(0.0, len(self.spread))
+        return self._replace(limit=max(usual, _LEAST) * _quantile(_ALL_BUT_SURE, len(self.spread)))
+
+    def _distance(
+        self, coefficients: NDArray[np.float32], sample: NDArray[np.floating], half: NDArray[np.float32]
+    ) -> NDArray[np.floating]:
+        looked = self.test @ coefficients
+        return np.asarray((looked**2 / (sample**2 + self.spread[:, None] * half**2)).sum(axis=0))
 
 
 def nothing_known(terms: int) -> Belonging:
     """No coefficients of so many terms are strange."""
-    return Belonging(np.zeros((0, terms), dtype=np.float32), np.zeros(0, dtype=np.float32), np.inf, False)
+    return Belonging(np.zeros((0, terms), dtype=np.float32), np.zeros(0, dtype=np.float32), np.inf)
 
 
 def belonging(
     prior: Prior,
     rise: Doubles,
     noise: Doubles,
-    coefficients: NDArray[np.float32],
-    sample: NDArray[np.floating],
-    half: NDArray[np.float32],
-    sure: float,
+    rarest: float = 1.0,
 ) -> Belonging:
     """What tells strange spectra from those of a population.
 
@@ -60,8 +71,8 @@ def belonging(
     prior : the population, at n energies
     rise : (n, k) from coefficients to the spectrum over its pre-edge line
     noise : (n, n) covariance of the latter, in units of a sample's variance
-    coefficients, sample, half : (k, pixel), (pixel,) or (1,), (pixel,) of some spectra, most of them of the population
-    sure : how seldom one of the population is taken for a strange one, in standard deviations of a normal number
+    rarest : the least part of the population that a phase of it may be: such a one is beyond the standard deviation by
+        one over the root of that
     """
     rows = prior.rows
     factor = np.linalg.cholesky(rows @ noise @ rows.T + np.eye(len(rows)) * 1e-9 * np.trace(noise) / len(noise))
@@ -74,27 +85,14 @@ def belonging(
     beside = np.linalg.svd(mean[None])[2][1:]
     look = beside @ along.T @ white
     value, vector = np.linalg.eigh(look @ prior.covariance @ look.T)
-    test, spread = vector.T @ beside @ ahead, 4 * np.maximum(value, 0.0)
+    test, spread = vector.T @ beside @ ahead, 4 / rarest * np.maximum(value, 0.0)
     if len(test) == 0:
         return nothing_known(rise.shape[1])
-    distance = _distance(test.astype(np.float32), spread, coefficients, sample, half)
-    # Noise and population may be known up to a factor only: the common spectra tell it.
-    usual, many = float(np.median(distance)), 2 / (9 * len(test))
-    limit = max(usual / _quantile(0.0, many), _LEAST) * _quantile(sure, many)
-    return Belonging(test.astype(np.float32), spread.astype(np.float32), limit, False)
+    limit = _quantile(_SURE, len(test))
+    return Belonging(test.astype(np.float32), spread.astype(np.float32), limit)
 
 
-def _distance(
-    test: NDArray[np.float32],
-    spread: NDArray[np.floating],
-    coefficients: NDArray[np.float32],
-    sample: NDArray[np.floating],
-    half: NDArray[np.float32],
-) -> NDArray[np.floating]:
-    looked = test @ coefficients
-    return np.asarray((looked**2 / (sample**2 + spread[:, None] * half**2)).sum(axis=0))
-
-
-def _quantile(z: float, many: float) -> float:
-    """Of a sum of squares of 2/(9·many) normal numbers (Wilson & Hilferty, Proc. Natl. Acad. Sci. 17, 684 (1931))."""
-    return float(2 / (9 * many) * (1 - many + z * np.sqrt(many)) ** 3)
+def _quantile(z: float, count: int) -> float:
+    """Of a sum of squares of so many normal numbers (Wilson & Hilferty, Proc. Natl. Acad. Sci. 17, 684 (1931))."""
+    many = 2 / (9 * count)
+    return float(count * (1 - many + z * np.sqrt(many)) ** 3)

@@ -5,11 +5,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from redoxscope.analysis.belonging import Belonging, nothing_known
-from redoxscope.analysis.crossing import find_in_rows
+from redoxscope.analysis.belonging import nothing_known
 from redoxscope.analysis.definitions import finder
 from redoxscope.analysis.described import Described, Filed
-from redoxscope.analysis.finder import Finder, as_steep_as
+from redoxscope.analysis.finder import as_steep_as
 from redoxscope.analysis.first_scan import Predicted
 from redoxscope.analysis.jump_trend import Trend
 from redoxscope.analysis.known_map import Map, half_jump_before
@@ -18,9 +17,6 @@ from redoxscope.analysis.scan_pass import Estimator, KnownJump
 from redoxscope.analysis.subspace import identity
 from redoxscope.analysis.unseen_shift import unseen_shift
 from redoxscope.analysis.xanes import Edge, Functionals
-
-_SEEN = 3.0
-"""Standard errors by which strange spectra are pulled if they are folded: then they are not."""
 
 
 def estimator(
@@ -96,26 +92,5 @@ def estimator(
             unseen = unseen_shift(energies[filed.rows], own.basis, typical, half, plain)
         if half_jump:
             plain = as_steep_as(plain, typical, half)
-        if known.spread.size and early is not None:
-            known = known._replace(alone=_pulled(own, known, other, plain, half))
     by = find if own.folds else plain
     return Estimator(by, plain, own.basis, own.folds, own.noise, own.limit, unseen, known, other), jump
-
-
-def _pulled(own: Described, known: Belonging, other: Finder, plain: Finder, half: NDArray[np.float32]) -> bool:
-    """Whether strange spectra, all together, have other edges if they are folded than if they are not.
-
-    No spectrum alone shows what the basis lacks of it where the noise is large.
-    """
-    coefficients = own.basis.fold.astype(np.float32) @ own.spectra
-    strange = known.strange(coefficients, own.own, half[0])
-    folded, *_ = find_in_rows(coefficients, other, half)
-    alone, *_ = find_in_rows(own.spectra, plain, half)
-    way = folded - alone
-    usual, way = way[~strange & np.isfinite(way)], way[strange & np.isfinite(way)]
-    if min(usual.size, way.size) < 2:
-        return False
-    # Straight lines and cubics differ by as much everywhere.
-    middle = np.median(way)
-    error = 1.25 * 1.4826 * np.median(np.abs(way - middle)) / np.sqrt(way.size)
-    return bool(abs(middle - np.median(usual)) > _SEEN * error)

@@ -25,8 +25,6 @@ _PLATEAU = 3
 """Samples on the plateau; fewer say nothing."""
 _DOUBTFUL = 0.25
 """Relative doubt of the jump beyond which nothing is said."""
-_SURE = 3.09
-"""One spectrum as expected in a thousand is taken for another one: it would be a hole in the map."""
 _COULD = 0.5
 """What a variance is expected to be that shows nothing, in its standard errors: any amplitude being as likely, 0.48."""
 
@@ -111,9 +109,10 @@ def predicted_functionals(
     # Of what is unlike the references, the plateau says nothing either.
     anything = generic(x, behind, plateau[:0], post, edge.plateau_ratio, edge.plateau_scatter)
     other = predict(x, behind, anything, spread @ spread.T)
-    coefficients, error = basis.fold.astype(np.float32) @ some[0], over @ basis.folded_error(basis.noise)
+    error = over @ basis.folded_error(basis.noise)
+    coefficients = basis.fold.astype(np.float32) @ some[0]
     half = (found.half_jump_line[0, rows] @ basis.vectors).astype(np.float32) @ coefficients
-    like = belonging(priors[-1], over @ basis.vectors, error @ error.T, coefficients, unit(some[1]), half, sure=_SURE)
+    like = belonging(priors[-1], over @ basis.vectors, error @ error.T).by_most(coefficients, unit(some[1]), half)
     if other is None or other.doubt > _DOUBTFUL:
         return Predicted(found, None, like)
     return Predicted(found, halved(other), like)

@@ -26,8 +26,10 @@ spectra must not pass for a sample without noise."""
 _FAR, _OF_MOVED = 0.5, 0.75
 """What the spectra have that is new is put down to the edge's way by this part, where the way (eV) is that long."""
 
-_SURE = 2.33
-"""One spectrum of the population in a hundred is taken for a strange one, too: its own jump says almost as much."""
+_RAREST = 0.2
+"""So large a part of the population is well within its spread; and a phase of a tenth of that is just not strange."""
+_FEW = 20
+"""Strange spectra that show how unlike they are."""
 _OTHER = 0.02
 """Relative standard deviation of the jump between phases of the same mass, of which one is not known: that of the
 baselines' windows in the wiggles of nickel and its oxides."""
@@ -87,7 +89,9 @@ def learn_population(
     products = root @ root.T / float(jump @ jump)
     if before.energies.size:
         old = before.at(energies)
-        products = 0.5 * (products + old.covariance + np.outer(old.mean, old.mean))
+        # Over other energies the post-edge line is another, and with it the unit.
+        of_old = old.covariance + np.outer(old.mean, old.mean)
+        products = 0.5 * (products + of_old / float(post[0] @ of_old @ post[0]))
     # The mean is what goes with the jump, whose mean square is the unit.
     mean = products @ post[0]
     free = np.eye(x.size) - np.outer(mean, post[0])
@@ -191,10 +195,16 @@ def tell_jump(
     doubt_of_any, of_any = part(anything, 0.0, np.zeros((x.size, x.size)))
     if doubt_of_any < doubt:
         return Told(of_any, of_any, nothing_known(len(basis.fold)))
-    _, of_others = part(anything, _OTHER, np.zeros((x.size, x.size)))
+    met = belonging(alike, rise, of_samples, _RAREST)
+    others, strange = anything, met.strange(coefficients, unit(sample), half[0])
+    if np.count_nonzero(strange) > _FEW:
+        unit_of = 4 * float((half[0, strange].astype(np.float64) ** 2).mean())
+        own = over @ (spectra[:, strange] @ spectra[:, strange].T).astype(np.float64) @ over.T
+        given = (known.mean, known.covariance, own / (np.count_nonzero(strange) * unit_of), samples * noise)
+        others = of_population(x, behind, used, *given)
+    _, of_others = part(others, _OTHER, np.zeros((x.size, x.size)))
     # Nor is it known whether their jump goes with the edge as that of the others does.
     of_others = replace(of_others, trend=float(np.hypot(of_others.trend, trend.value)))
-    met = belonging(alike, rise, of_samples, coefficients, unit(sample), half[0], sure=_SURE)
     return Told(of_known, of_others, met._replace(spread=met.spread / np.float32(of_known.share**2)))
 
 

@@ -82,10 +82,7 @@ def mark_strangers(
     odd: NDArray[np.bool_],
     unlike: NDArray[np.bool_],
 ) -> None:
-    """Mark the usable pixels with coefficients c (k, pixel) that are too far from what is known, if they are not odd.
-
-    Those are odd, too, that are to be evaluated without the basis.
-    """
+    """Mark the usable pixels, if not odd, with coefficients c (k, pixel) that are too far from what is known."""
     distance = np.zeros(half.size, dtype=np.float32)
     looked = np.zeros((known.spread.size, half.size), dtype=np.float32)
     combine(known.test, c, looked)
@@ -93,10 +90,9 @@ def mark_strangers(
         row, spread = looked[q], known.spread[q]
         for p in range(half.size):
             distance[p] += row[p] * row[p] / (noise[p] * noise[p] + spread * half[p] * half[p])
-    marked = odd if known.alone else unlike
     for p in range(half.size):
         if usable[p] and not odd[p] and distance[p] > np.float32(known.limit):
-            marked[p] = True
+            unlike[p] = True
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
