@@ -6,7 +6,8 @@ as those that are run this way, that takes many seconds more on a machine that h
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -36,8 +37,18 @@ def in_threads(count: int, run: Callable[[int, int], object]) -> None:
                 return
             run(*part)
 
-    with ThreadPoolExecutor(threads - 1) as pool:
-        others = [pool.submit(work) for _ in range(threads - 1)]
+    others = [_pool().submit(work) for _ in range(threads - 1)]
+    try:
         work()
-        for other in others:
-            other.result()
+    finally:
+        # Those that have not begun need not: so a part may call this, too, and wait for no thread that waits for it.
+        begun = [other for other in others if not other.cancel()]
+        wait(begun)
+    for other in begun:
+        other.result()
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """Threads that stay: to start them takes longer than many a loop."""
+    return ThreadPoolExecutor()

@@ -1,8 +1,13 @@
 """Where results go: the folders of the series, the documents that announce them, and Tiled."""
 
+import itertools
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from redoxscope.live.documents import Document
 from redoxscope.live.keeper import Keeper
@@ -47,6 +52,15 @@ class Archive:
             )
             self.touched[series] = SeriesFolder.create(self._data / "results", series, facts)
         return self.touched[series]
+
+    def series_for(self, series: str, energies: NDArray[np.float64]) -> str:
+        """The series, or the one of its other grids of energies that has these (eV), if only in being new."""
+        stored = self.stored()
+        for name in grids(series):
+            scans = stored[name].scans if name in stored else []
+            if not scans or scans[0].has_energies(energies):
+                return name
+        raise AssertionError("there is always a next grid")
 
     def store_scan(self, series: str, record: ScanRecord) -> int:
         """Store a completed XANES scan; returns its number in the series."""
@@ -111,6 +125,12 @@ class Archive:
     def _keep(self, folder: SeriesFolder) -> None:
         if self._keeper is not None:
             self._keeper.series(folder.path)
+
+
+def grids(series: str) -> Iterator[str]:
+    """The series that a series' scans go into: all of one have the same energies."""
+    yield series
+    yield from (f"{series}.grid{number}" for number in itertools.count(2))
 
 
 def _count(folder: SeriesFolder, uids: list[str], frames: FrameCount) -> None:

@@ -129,6 +129,12 @@ class Experiment:
         self._store_late(name)
         if run.reader.energies.size:
             self._tell_left_out(name, run.reader.energies, run.uid)
+            asked, name = name, self._archive.series_for(name, run.reader.energies)
+            if name != asked:
+                self._notices.say(
+                    f"scan {run.uid}: its {run.reader.energies.size} energies are not those of series {asked}: "
+                    f"it goes into series {name}"
+                )
         series = self._series.get(name)
         if series is None:
             folder = self._archive.folder(name)

@@ -6,12 +6,13 @@ and told, and never raised: a bad document, frame or run does not end the night.
 """
 
 import hashlib
+import itertools
 import logging
 import re
 from pathlib import Path
 
 from redoxscope.live import journal
-from redoxscope.live.archive import Archive
+from redoxscope.live.archive import Archive, grids
 from redoxscope.live.documents import Document, RunReader
 from redoxscope.live.errors import UserError
 from redoxscope.live.experiment import Experiment, series_name
@@ -194,8 +195,8 @@ class Monitor:
         documents = self.profile.documents
         if str(start.get("plan_name")) not in (*documents.plans_2d, *documents.plans_3d):
             return True
-        folder = series.get(series_name(start, self.profile))
-        return folder is not None and self._archive.has_result(folder, start, path)
+        names = itertools.takewhile(series.__contains__, grids(series_name(start, self.profile)))
+        return any(self._archive.has_result(series[name], start, path) for name in names)
 
     def _analyse(self, run: OpenRun, name: str, doc: Document) -> None:
         self._experiment.take(run, name, doc)

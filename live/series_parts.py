@@ -212,11 +212,15 @@ class ScanPart:
             return name
         return f"edges/{edge}/{name}" if edge in self.edges else ""
 
+    def has_energies(self, energy: Any) -> bool:
+        """Whether these are its energies, eV."""
+        return _same(energy, self.small["energy"], _ENERGY_TOLERANCE)
+
     def difference(self, shape: tuple[int, ...], energy: Any, histogram_edges: Any) -> str:
         """Why a scan with these cannot stand in one series with this one; empty if it can."""
         if shape != self.shape:
             return f"its maps are {shape} instead of {self.shape} pixels"
-        if not _same(energy, self.small["energy"], _ENERGY_TOLERANCE):
+        if not self.has_energies(energy):
             return f"its {np.size(energy)} energies are not the {self.small['energy'].size} of the series"
         if not _same(histogram_edges, self.small["histogram_edges"], 1e-6):
             return "its histogram's bins are not those of the series"

@@ -23,6 +23,8 @@ Floats = NDArray[np.floating]
 
 DEFAULT_LEVELS = np.arange(8338.0, 8342.01, 0.5)
 """eV, as in Mu et al. (2018), Fig. 4."""
+_NARROWEST, _WIDEST = 0.5, 12.0
+"""Voxels: a narrower window smooths nothing, and a wider one reaches across a particle."""
 
 
 @dataclass(frozen=True)
@@ -75,16 +77,21 @@ def topography(
     Raises
     ------
     ValueError
-        If the field is not three-dimensional, a level is not finite, or voxel size, sigma or histogram edges are
-        unusable. A level without a surface, a field without any value or of one voxel's thickness is a result without
-        surfaces and no error.
+        If the field is not three-dimensional, a level is not finite, or voxel size, sigma, window or histogram edges
+        are unusable. A level without a surface, a field without any value or of one voxel's thickness is a result
+        without surfaces and no error.
     """
+    field = np.asarray(field)
     if field.ndim != 3:
         raise ValueError(f"the edge-energy field has {field.ndim} dimensions: (z, y, x) is needed")
     if sigma is not None and sigma.shape != field.shape:
         raise ValueError(f"sigma has the shape {sigma.shape}, the field {field.shape}: they must be the same")
     size = _cubic(voxel_size)
+    if window is not None and not _NARROWEST <= window <= _WIDEST:
+        raise ValueError(f"a window of {window:g} voxels: give one from {_NARROWEST:g} to {_WIDEST:g}, or none")
     iso = np.atleast_1d(np.asarray(levels, dtype=np.float64))
+    if iso.ndim > 1:
+        raise ValueError(f"levels of the shape {iso.shape}: give one list of energies")
     strange = iso[~np.isfinite(iso)]
     if strange.size:
         raise ValueError(f"a level of {strange[0]:g} eV has no surface: levels must be finite")
@@ -113,6 +120,7 @@ def _cubic(voxel_size: ArrayLike) -> float:
         lengths = " × ".join(f"{s:g}" for s in sizes)
         raise ValueError(
             f"voxels of {lengths} µm (z, y, x) are not cubes: resample the volume first, "
-            f"e.g. scipy.ndimage.zoom(field, {[round(float(s / sizes.min()), 3) for s in sizes]}, order=1)"
+            f"e.g. scipy.ndimage.zoom(field, {[round(float(s / sizes.min()), 3) for s in sizes]}, order=1, "
+            "grid_mode=True, mode='nearest')"
         )
     return float(sizes.mean())

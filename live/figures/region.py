@@ -97,7 +97,8 @@ def region_curvature(topography: StoredTopography, region: Region) -> tuple[Arra
     area[:] = 0.0
     for i in topography.drawable:
         surface = topography.surface(i)
-        curvature = surface.values["mean_curvature"]
+        # As in the shares and histograms of the whole: by one window for all vertices.
+        curvature = surface.values.get("mean_curvature_fixed", surface.values["mean_curvature"])
         inside = region.holds(surface.points) & np.isfinite(curvature)
         weight = surface.values["vertex_area"][inside]
         if weight.sum() > 0:

@@ -271,3 +271,17 @@ def test_a_phase_that_few_pixels_have_in_all_scans_is_no_stranger(share):
     few = particle.strange
     assert width(((early.edge_energy - particle.truth()) / early.sigma)[few]) == pytest.approx(1, abs=0.25)
     assert np.median(early.sigma[few]) < 1.5 * np.median(whole.sigma[few])
+
+
+def test_a_scan_after_one_over_other_energies_has_its_map_with_each_frame():
+    """One energy more is another post-edge line, and another unit of the spectra."""
+    particle, more, before = Particle(4), np.append(ENERGIES, ENERGIES.max() + 5), None
+    for energies in (ENERGIES, more, ENERGIES):
+        clean, scan = particle.clean(energies), EdgeMap(energies, SHAPE, EDGE)
+        for i, frame in enumerate(clean):
+            scan.update(i, frame + 0.01 * particle.rng.standard_normal(SHAPE), 1e-4)
+            if energies[i] > 8346:
+                found = scan.result(previous=before)
+        before = scan.result(previous=before)
+        particle.react(0.1)
+    assert np.isfinite(found.edge_energy).mean() > 0.99

@@ -251,3 +251,26 @@ def test_statistics_without_a_surface_are_empty(field):
     assert result.particles.transformed.shape == (result.particles.label.max(), 2)
     assert np.isnan(result.alternation.negative).all()
     assert "nothing can be said" in result.alternation.sentence()
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_a_front_across_a_hollow_particle_is_no_speck(noise):
+    """Its middle lies in the hollow, and its area is that of a small piece."""
+    z, y, x = np.meshgrid(*(np.arange(size) - size / 2 + 0.5 for size in (56, 48, 48)), indexing="ij")
+    away = np.hypot(y, x)
+    field = 8340 + 0.1 * z + noise * np.random.default_rng(0).standard_normal(z.shape)
+    field[(away < 12) | (away > 20)] = np.nan
+    levels = [8339.0, 8340.0, 8341.0]
+    result = topography(field.astype(np.float32), levels)
+    # Surfaces end at the centres of the outermost voxels.
+    assert result.area == pytest.approx(np.full(3, np.pi * (19.5**2 - 12.5**2)), rel=0.05)
+    assert (result.components == 1).all()
+
+
+def test_levels_and_windows_that_mean_nothing_are_named():
+    field = np.full((20, 20, 20), 8340.0)
+    with pytest.raises(ValueError, match="one list of energies"):
+        topography(field, [[8340.0]])
+    for window in (np.nan, 50.0):
+        with pytest.raises(ValueError, match=f"a window of {window:g} voxels"):
+            topography(field, [8340.0], window=window)

@@ -167,6 +167,27 @@ def test_without_any_flat_the_scan_has_no_map_and_that_is_told(short: Experiment
     assert list_series(tmp_path)[0].scan_count == 0
 
 
+def test_a_scan_over_other_energies_goes_into_a_series_of_its_own(short: Experiment, tmp_path):
+    """Its maps have no place among the others, but are not lost; and nothing is analysed again at the next start."""
+    usual, key = short.scans[0], load_profile("simulated").documents.energies
+    last = max(usual[0][1][key])
+    fewer = [e for e in usual[0][1][key] if e != last]
+    other = []
+    for name, doc in usual:
+        if name == "event" and abs(doc["data"]["mono_energy"] - last) < 0.3:
+            continue
+        change = {"uid": "another", key: fewer} if name == "start" else {"run_start": "another"}
+        other.append((name, {**doc, **change} if name == "start" or "run_start" in doc else doc))
+    watch(tmp_path, usual)
+    monitor = watch(tmp_path, other)
+    assert monitor.failures == []
+    assert any("52 energies are not those of series" in said for said in notes(monitor).messages)
+    assert notes(watch(tmp_path, [])).done == []
+    first, second = sorted(list_series(tmp_path), key=lambda folder: folder.name)
+    assert (first.scan_count, second.scan_count) == (1, 1)
+    assert second.name == f"{first.name}.grid2"
+
+
 def test_flats_that_are_all_too_bright_change_only_what_is_subtracted_anyway(short: Experiment, usual, tmp_path):
     """An exposure of the flats that is not what the documents say is one number in every spectrum."""
     brighter = lambda s, _, e, p: 100 + 3 * (p - 100) if s == "flat" else p  # noqa: E731
