@@ -19,7 +19,7 @@ from skimage.feature import peak_local_max
 from redoxscope.analysis.resample import bridge
 from redoxscope.analysis.shift_error import regress
 from redoxscope.analysis.shift_fit import Placement as Placement
-from redoxscope.analysis.shift_fit import binned, fine_structure, fit, moved
+from redoxscope.analysis.shift_fit import binned, fine_structure, fit, hidden, moved
 
 Image = NDArray[np.float32]
 
@@ -115,8 +115,11 @@ class Registration:
         near = known[min(known, key=lambda i: abs(i - index))] if known else (0.0, 0.0)
         start = np.array(near) / factor
         fine = fine_structure(image, scale)
+        shown = None
         if missing.any():
-            fine[binned(missing.astype(np.float32))[0] > 0.5] = 0
+            out = hidden(missing, scale)
+            fine[out] = 0
+            shown = (~out).astype(np.float32)
         band = moved(fine, scale, start)
         if not band.std() > 1e-6:
             return Placement(near, np.inf, 0.0, False)
@@ -124,12 +127,12 @@ class Registration:
             self._keep(index, band, near, 0.0, 0.0)
             return Placement(near, 0.0, 1.0, True)
         components = [*self._first, *self._pool]
-        best = fit(fine, scale, start, components, self.minimum_quality)
+        best = fit(fine, scale, start, components, self.minimum_quality, shown)
         if self._doubtful(best):
             # Lost, far from where the last one was, or a period off: look for it everywhere.
             # Found on the grid, where a shift of the frame is smaller by its magnification.
             places = [start + scale * away for away in _elsewhere(self._pool[:2], band)]
-            others = [fit(fine, scale, place, components, self.minimum_quality) for place in places]
+            others = [fit(fine, scale, place, components, self.minimum_quality, shown) for place in places]
             other = max((o for o in others if o.valid), key=lambda o: o.quality, default=best)
             if other.quality > self._convincing() and _better(other, best):
                 best = other

@@ -27,6 +27,8 @@ _ALIKE = 5.0
 _CHANCE = 1e-6
 """Probability that noise is as much like a mixture as a placed frame must be: the best of many places is looked for."""
 _STEPS = 8
+_MADE, _WHOLE = 0.02, 0.99
+"""Part of what a pixel's fine structure is made of that may be missing; and what is left of 1 by moving, at least."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,19 @@ def moved(fine: Image, scale: float, shift: NDArray[np.floating]) -> Image:
     return np.nan_to_num(placed, copy=False, nan=0.0)
 
 
+def hidden(missing: NDArray[np.bool_], scale: float) -> NDArray[np.bool_]:
+    """(y, x) of a frame, binned, where its fine structure is made of what is missing, and not only of the sample."""
+    part = binned(missing.astype(np.float32))[0]
+    return np.asarray((part > 0.5) | (gaussian_filter(part, scale * _COARSE) > _MADE))
+
+
 def fit(
-    fine: Image, scale: float, start: NDArray[np.floating], components: list[Image], minimum_quality: float
+    fine: Image,
+    scale: float,
+    start: NDArray[np.floating],
+    components: list[Image],
+    minimum_quality: float,
+    shown: Image | None = None,
 ) -> Placement:
     """Least-squares shift together with the best mixture of the components.
 
@@ -79,6 +92,7 @@ def fit(
     start : (dy, dx) px where it is looked for, not much farther than the band's structure is wide
     components : each (y, x)
     minimum_quality : the least correlation with a mixture that a valid placement has; more where little is in view
+    shown : (y, x) 1 where the fine structure is the sample's, else 0: dead pixels stay where they are as it moves
     """
     shift = np.array(start, dtype=np.float64)
     lost = Placement((float(start[0]), float(start[1])), np.inf, 0.0, False)
@@ -88,13 +102,18 @@ def fit(
         view = _view(fine.shape, scale, shift)
         if view is None:
             return lost
-        if view != seen:
+        if view != seen or shown is not None:
             # The last two rows are for the slopes of the mixture.
             seen, both = view, np.stack([*(c[view] for c in components), *(fine[view],) * 2])
+            within = None if shown is None else moved(shown, scale, shift)[view] > _WHOLE
+            if within is not None:
+                both *= within
             flat, products = both.reshape(len(both), -1), np.empty((len(both), len(both)), dtype=np.float32)
             columns, slopes = flat[:-2], flat[-2:]
             products[:-2, :-2] = columns @ columns.T
         value = moved(fine, scale, shift)[view].ravel()
+        if within is not None:
+            value *= within.ravel()
         mixture, _ = regress(products[:-2, :-2], columns @ value)
         model = (mixture.astype(np.float32) @ columns).reshape(both.shape[1:])
         lit = float(np.linalg.norm(model) * np.linalg.norm(value))
@@ -102,6 +121,8 @@ def fit(
             return lost
         quality = float(model.ravel() @ value) / lit
         both[-2:] = np.gradient(model)
+        if within is not None:
+            both[-2:] *= within
         products[-2:] = slopes @ flat.T
         products[:, -2:] = products[-2:].T
         fitted, inverse = regress(products, flat @ value)
@@ -110,7 +131,8 @@ def fit(
         if np.abs(step).max() < 3e-3:
             break
     # In a small part of the view noise is like some mixture of many components.
-    chance = chdtri(len(components), _CHANCE) * _ALIKE / value.size
+    size = value.size if within is None else max(int(within.sum()), 1)
+    chance = chdtri(len(components), _CHANCE) * _ALIKE / size
     valid = bool(np.abs(step).max() < 0.1) and quality >= max(minimum_quality, np.sqrt(chance))
     error = shift_error(both, value.reshape(model.shape), fitted, inverse)
     return Placement((float(shift[0]), float(shift[1])), error, quality, valid)

@@ -210,6 +210,20 @@ def test_dead_pixels_do_not_hold_the_frame(field):
     assert rms(found, shifts) < 0.15
 
 
+def test_saturated_blotches_that_stay_while_the_sample_moves_do_not_hold_the_frame(field):
+    """As where the beam is brightest: a fifteenth of the frame, in pieces of a dozen pixels."""
+    shifts = drift(ENERGIES.size, 0.5, seed=2)
+    smooth = gaussian_filter(np.random.default_rng(1).standard_normal((field.size, field.size)), 4)
+    saturated = smooth > np.quantile(smooth, 0.93)
+    registration, found = Registration(), []
+    for i, (e, s) in enumerate(zip(ENERGIES, shifts, strict=True)):
+        frame = field.frame(e, s, e / ENERGIES[0], 0.03, i)
+        frame[saturated] = np.nan
+        found.append(registration.place(i, frame, e / ENERGIES[0]))
+    assert all(p.valid for p in found)
+    assert rms(found, shifts) < 0.04
+
+
 def test_large_frames_are_binned_and_placed_to_a_fraction_of_a_pixel():
     field = Field(1030)
     shifts = np.array([[0, 0], [1.3, -2.2], [-12.4, 7.7]])
