@@ -26,8 +26,8 @@ spectra must not pass for a sample without noise."""
 _FAR, _OF_MOVED = 0.5, 0.75
 """What the spectra have that is new is put down to the edge's way by this part, where the way (eV) is that long."""
 
-_RAREST = 0.2
-"""So large a part of the population is well within its spread; and a phase of a tenth of that is just not strange."""
+_RAREST = 0.05
+"""A phase that this part of the population has is well within its spread: strange is what lies far beyond."""
 _FEW = 20
 """Strange spectra that show how unlike they are."""
 _OTHER = 0.02
