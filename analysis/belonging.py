@@ -58,12 +58,7 @@ def nothing_known(terms: int) -> Belonging:
     return Belonging(np.zeros((0, terms), dtype=np.float32), np.zeros(0, dtype=np.float32), np.inf)
 
 
-def belonging(
-    prior: Prior,
-    rise: Doubles,
-    noise: Doubles,
-    rarest: float = 1.0,
-) -> Belonging:
+def belonging(prior: Prior, rise: Doubles, noise: Doubles, rarest: float = 1.0) -> Belonging:
     """What tells strange spectra from those of a population.
 
     Parameters
@@ -88,8 +83,7 @@ def belonging(
     test, spread = vector.T @ beside @ ahead, 4 / rarest * np.maximum(value, 0.0)
     if len(test) == 0:
         return nothing_known(rise.shape[1])
-    limit = _quantile(_SURE, len(test))
-    return Belonging(test.astype(np.float32), spread.astype(np.float32), limit)
+    return Belonging(test.astype(np.float32), spread.astype(np.float32), _quantile(_SURE, len(test)))
 
 
 def _quantile(z: float, count: int) -> float:

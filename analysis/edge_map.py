@@ -140,8 +140,9 @@ class EdgeMap:
         half_jump = self.edge.definition == "half_jump"
         trend, population = trend_until(previous, self.edge), population_of(previous)
         filed = self._filed()
-        predicted = self._predicted(filed) if early is None and not final else None
-        if early is None and not final:
+        predicts = early is None and not final
+        predicted = self._predicted(filed) if predicts else None
+        if predicts:
             wanted = predicted.wanted if predicted else None
         else:
             wanted = functionals(self._energies, filed.mask, self.edge, jump_known=early is not None)

@@ -55,9 +55,9 @@ class Archive:
 
     def series_for(self, series: str, energies: NDArray[np.float64]) -> str:
         """The series, or the one of its other grids of energies that has these (eV), if only in being new."""
-        stored = self.stored()
         for name in grids(series):
-            scans = stored[name].scans if name in stored else []
+            path = self._data / "results" / SeriesFolder.safe_name(name)
+            scans = (self.touched.get(name) or SeriesFolder(path)).scans
             if not scans or scans[0].has_energies(energies):
                 return name
         raise AssertionError("there is always a next grid")

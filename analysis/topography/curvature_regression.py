@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from redoxscope.analysis.threads import in_threads
 from redoxscope.analysis.topography.curvature import BASE, MIXES, WINDOWS, WindowedCurvature
-from redoxscope.analysis.topography.surface_cells import cell, cells, number_cells, place, sums_around
+from redoxscope.analysis.topography.surface_cells import cell, numbered_cells, place, sums_around
 from redoxscope.analysis.topography.window_risk import REFERENCE, over_border
 
 Floats = NDArray[np.floating]
@@ -68,13 +68,11 @@ def regressed(
     H (n,), K (n,), the derivative of H by `mean` (n,), and the variance of H by the noise of the regression's
     coefficients (n,), 1/voxel²
     """
-    shape = cells(at, _CELL)
-    number = np.full(shape, -1, dtype=np.int32)
-    places = number_cells(points, _CELL, number)
+    number, places = numbered_cells(points, at, _CELL)
     total = _moments(
         points, found.mean, found.slope, mix, MIXES, BASE, WINDOWS, covariance, scale, depth, number, len(places)
     )
-    count, result = np.zeros(shape, dtype=np.float32), np.zeros((*shape, 4), dtype=np.float32)
+    count, result = np.zeros(number.shape, dtype=np.float32), np.zeros((*number.shape, 4), dtype=np.float32)
     in_threads(len(places), lambda first, last: _solve(first, last, places, number, total, count, result))
     new_mean, new_gaussian = np.empty(len(at)), np.empty(len(at))
     gain, unsure = np.empty(len(at), dtype=np.float32), np.empty(len(at), dtype=np.float32)

@@ -22,7 +22,7 @@ from scipy.special import erfcx
 
 from redoxscope.analysis.threads import in_threads
 from redoxscope.analysis.topography.curvature import BASE, LEVELS, MIXES, WINDOWS, WindowedCurvature
-from redoxscope.analysis.topography.surface_cells import between, cell, cells, number_cells, sums_around
+from redoxscope.analysis.topography.surface_cells import between, cell, numbered_cells, sums_around
 from redoxscope.analysis.topography.window_risk import ROUNDING, over_border
 
 Floats = NDArray[np.floating]
@@ -67,9 +67,7 @@ def squared_bias(
     depth : (m,) distance to the nearest missing voxel
     at : (n, 3) the places, not negative
     """
-    shape = cells(at, _CELL)
-    number = np.full(shape, -1, dtype=np.int32)
-    places = number_cells(points, _CELL, number)
+    number, places = numbered_cells(points, at, _CELL)
     total = _moments(
         points, found.mean, mean, gain, slope, mix, np.maximum(BASE, 1), WINDOWS, _shared(covariance), scale, depth,
         number, len(places),
@@ -81,7 +79,7 @@ def squared_bias(
     in_threads(len(places), lambda first, last: _extrapolate(first, last, places, number, total, square, error))
     chance = float(weight @ error) / np.sqrt(max(len(places) / _CELLS, 1.0))
     typical = (float(weight @ square) - _SIGNIFICANT * chance) / float(weight.sum())
-    count, result = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    count, result = np.zeros(number.shape, dtype=np.float32), np.zeros(number.shape, dtype=np.float32)
     count[tuple(places.T)] = total[:, 0]
     result[tuple(places.T)] = total[:, 0] * _expected(square, error, typical)
     return between(count, result, at, _CELL)

@@ -14,9 +14,13 @@ Image = NDArray[np.float32]
 Numbers = NDArray[np.int32]
 
 
-def cells(at: Floats, size: float) -> tuple[int, ...]:
-    """How many of this size there are in each direction around points (n, 3), with one more on either side."""
-    return tuple(int(n / size) + 3 for n in at.max(axis=0, initial=0))
+def numbered_cells(points: Floats, at: Floats, size: float) -> tuple[Numbers, Numbers]:
+    """Number of each cell of a grid around the places `at` (n, 3), one more on either side; -1 where no point is.
+
+    And where the numbered ones are, (cell, 3).
+    """
+    number = np.full(tuple(int(n / size) + 3 for n in at.max(axis=0, initial=0)), -1, dtype=np.int32)
+    return number, _number(points, size, number)
 
 
 @njit(inline="always")
@@ -26,7 +30,7 @@ def cell(points: Floats, p: int, size: float) -> tuple[int, int, int]:
 
 
 @njit(cache=True, nogil=True)
-def number_cells(points: Floats, size: float, number: Numbers) -> Numbers:
+def _number(points: Floats, size: float, number: Numbers) -> Numbers:
     """Number the cells that hold points, in `number` (-1 elsewhere); returns where they are, (cell, 3)."""
     places = np.empty((len(points), 3), dtype=np.int32)
     n = 0

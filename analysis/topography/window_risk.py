@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from redoxscope.analysis.threads import in_threads
 from redoxscope.analysis.topography.curvature import BASE, MIXES, WINDOWS, WindowedCurvature
-from redoxscope.analysis.topography.surface_cells import between, cell, cells, number_cells, sums_around
+from redoxscope.analysis.topography.surface_cells import between, cell, numbered_cells, sums_around
 
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
@@ -54,11 +54,9 @@ def windows_of_least_risk(
     depth : (m,) distance to the nearest missing voxel
     at : (n, 3) the places, not negative
     """
-    shape = cells(at, _CELL)
-    number = np.full(shape, -1, dtype=np.int32)
-    places = number_cells(points, _CELL, number)
+    number, places = numbered_cells(points, at, _CELL)
     total = _moments(points, found.mean, found.slope, scale, depth, WINDOWS, number, len(places))
-    count, choice = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    count, choice = np.zeros(number.shape, dtype=np.float32), np.zeros(number.shape, dtype=np.float32)
     given = places, number, total, MIXES, BASE, WINDOWS, covariance, count, choice
     in_threads(len(places), lambda first, last: _decide(first, last, *given))
     return np.rint(between(count, choice, at, _CELL)).astype(np.intp)
